@@ -1,0 +1,95 @@
+#include "consumer/core/cell_table.h"
+
+#include <algorithm>
+#include <numeric>
+#include <utility>
+
+namespace tidemark {
+namespace {
+
+// An index may keep so many buckets for each row of the last batch, and so many in any case.
+constexpr std::size_t kBucketsPerRowMax = 16;
+constexpr std::size_t kBucketsKept = 4096;
+
+// Clearing walks all buckets: after a burst of 200,000 rows that took 1.4 ms of each small batch
+// to come, for each aggregate. So an index that is far too large is made anew.
+template <class Map>
+void empty_out(Map& map, std::size_t rows) {
+  if (map.bucket_count() > kBucketsKept + kBucketsPerRowMax * rows) {
+    map = Map();
+  } else {
+    map.clear();
+  }
+}
+
+}  // namespace
+
+CellTable::CellTable(const Aggregate& aggregate)
+    : text_keys_(!is_integer(aggregate.key_type)), counters_(aggregate.counters.size()) {}
+
+std::size_t CellTable::row(std::int64_t key) {
+  if (!keys_.empty() && key == last_key_) return last_row_;
+  const auto [it, inserted] = index_.try_emplace(key, static_cast<std::uint32_t>(keys_.size()));
+  if (inserted) {
+    keys_.push_back(key);
+    deltas_.resize(deltas_.size() + counters_, 0);
+  }
+  last_key_ = key;
+  last_row_ = it->second;
+  return last_row_;
+}
+
+std::size_t CellTable::row(std::string_view key) {
+  auto it = interned_.find(key);
+  if (it == interned_.end()) {
+    it = interned_.emplace(std::string(key), static_cast<std::int64_t>(texts_.size())).first;
+    texts_.emplace_back(key);
+  }
+  return row(it->second);
+}
+
+void CellTable::add(std::size_t row, CounterIndex counter, std::int32_t delta) {
+  deltas_[row * counters_ + counter.value] += delta;
+}
+
+void CellTable::gather(const std::vector<std::uint32_t>& order, AggregateDelta& out) {
+  out.deltas.reserve(deltas_.size());
+  for (const std::uint32_t row : order) {
+    if (text_keys_) {
+      out.text_keys.push_back(std::move(texts_[static_cast<std::size_t>(keys_[row])]));
+    } else {
+      out.integer_keys.push_back(keys_[row]);
+    }
+    for (std::size_t c = 0; c < counters_; ++c) {
+      const std::int32_t delta = deltas_[row * counters_ + c];
+      out.deltas.push_back(delta);
+      if (delta != 0) out.touched[c] = true;
+    }
+  }
+}
+
+AggregateDelta CellTable::take() {
+  AggregateDelta out;
+  out.counters = counters_;
+  out.touched.assign(counters_, false);
+  std::vector<std::uint32_t> order(keys_.size());
+  std::iota(order.begin(), order.end(), 0U);
+  if (text_keys_) {
+    std::ranges::sort(order, {}, [this](std::uint32_t row) -> const std::string& {
+      return texts_[static_cast<std::size_t>(keys_[row])];
+    });
+    out.text_keys.reserve(order.size());
+  } else {
+    std::ranges::sort(order, {}, [this](std::uint32_t row) { return keys_[row]; });
+    out.integer_keys.reserve(order.size());
+  }
+  gather(order, out);
+  empty_out(index_, keys_.size());
+  empty_out(interned_, keys_.size());
+  texts_.clear();
+  keys_.clear();
+  deltas_.clear();
+  return out;
+}
+
+}  // namespace tidemark

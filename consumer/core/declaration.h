@@ -1,0 +1,142 @@
+// What is watched and what is counted: the one declaration from which come the fold in C++ and the
+// recount in SQL (DESIGN 3). A checked value: indexes are valid, names are resolved, types agree.
+//
+// Written in TOML below schemas/ (tables/*.toml, aggregates/*.toml); schemas/README.md has the
+// format. Loaded by declaration_toml.h.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <variant>
+#include <vector>
+
+#include "consumer/core/types.h"
+
+namespace tidemark {
+
+// A schema-qualified name in Postgres, unquoted as the catalog holds it.
+struct QualifiedName {
+  std::string schema;
+  std::string name;
+
+  std::string text() const { return schema + "." + name; }
+  friend auto operator<=>(const QualifiedName&, const QualifiedName&) = default;
+};
+
+// The types that a declared column can have. Others can be in the table; they are not read.
+enum class ColumnType : std::uint8_t {
+  kBoolean,
+  kSmallint,
+  kInteger,
+  kBigint,
+  kText,  // text, varchar, char, citext
+  kEnum,  // a Postgres enum; `values` lists what the declaration knows
+  kUuid,
+  kJson,         // json, jsonb: its text; only `is null` can be asked of it
+  kTimestamp,    // without time zone, any precision
+  kTimestamptz,  // as Debezium's ISO text
+  kDate,
+};
+
+// The declared name of a type, as written in TOML: "boolean", "integer", ...
+std::string_view type_name(ColumnType type);
+// True for smallint, integer and bigint.
+bool is_integer(ColumnType type);
+
+struct Column {
+  std::string name;
+  ColumnType type = ColumnType::kText;
+  bool nullable = false;
+  std::vector<std::string> values;   // kEnum: the known values; else empty
+  bool timestamp_in_millis = false;  // kTimestamp: declared timestamp(0..3), which comes in ms
+};
+
+using Constant = std::variant<bool, std::int64_t, std::string>;
+
+// One term of a conjunction. As in SQL, a null column makes an equality not true.
+struct Condition {
+  struct IsNull {
+    bool null = true;  // false: is not null
+  };
+  struct OneOf {
+    std::vector<Constant> constants;  // at least one, of the column's type
+  };
+  ColumnIndex column;
+  std::variant<IsNull, OneOf> test;
+};
+
+// True when every term is. Empty: always true.
+struct Predicate {
+  std::vector<Condition> all;
+};
+
+// What one row adds while it is active: one, to one cell, when `when` holds too.
+struct Contribution {
+  AggregateIndex aggregate;
+  CounterIndex counter;
+  ColumnIndex key;  // the row's column that holds the aggregate's key; null: no cell
+  Predicate when;   // beyond the table's `active`
+};
+
+// A row whose existence makes an aggregate row exist, with zero counts.
+struct RowMaker {
+  AggregateIndex aggregate;
+  ColumnIndex key;
+};
+
+// A watched table.
+struct Table {
+  QualifiedName name;
+  std::optional<std::string> topic;      // when it is not <prefix>.<schema>.<table>
+  std::vector<ColumnIndex> primary_key;  // empty: the table has none; the whole row identifies it
+  std::vector<Column> columns;           // those that are read
+  Predicate active;
+  std::vector<Contribution> contributions;
+  std::vector<RowMaker> makes;
+  bool replica_full = true;  // REPLICA IDENTITY FULL, as the catalog said at start
+  std::string file;          // where it is declared, for messages
+};
+
+// A column of an aggregate that is copied from a watched table when its row is made, and again
+// when the watched row changes (aggregate_playlist.is_album of the current playlists row).
+struct Lookup {
+  std::string column;  // of the aggregate
+  TableIndex table;    // where it is looked up
+  ColumnIndex value;   // the value's column there
+  ColumnIndex key;     // the column there that holds the aggregate's key
+  Predicate when;      // which rows of it count
+};
+
+struct Counter {
+  std::string name;
+};
+
+// A table of counts, one row a key. Rows are made when missing.
+struct Aggregate {
+  QualifiedName name;
+  std::string key;                             // its key column, with a unique index on it alone
+  ColumnType key_type = ColumnType::kInteger;  // an integer type, kText or kUuid
+  std::vector<Counter> counters;
+  std::vector<Lookup> lookups;
+  std::string file;
+};
+
+struct Declaration {
+  std::vector<Table> tables;          // ordered by name
+  std::vector<Aggregate> aggregates;  // ordered by name: the lock order (rule P2)
+
+  const Table& table(TableIndex i) const { return tables[i.value]; }
+  Table& table(TableIndex i) { return tables[i.value]; }
+  const Aggregate& aggregate(AggregateIndex i) const { return aggregates[i.value]; }
+  std::optional<TableIndex> find_table(const QualifiedName& name) const;
+  std::optional<AggregateIndex> find_aggregate(const QualifiedName& name) const;
+};
+
+// A hash of everything in the declaration that decides what is counted; 32 lower-case hex digits.
+// Members with another hash than the stored one are refused (rule P5). Stored: what goes into it
+// and its order never change.
+std::string declaration_hash(const Declaration& declaration);
+
+}  // namespace tidemark

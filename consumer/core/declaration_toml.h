@@ -1,0 +1,42 @@
+// Reads a Declaration from TOML files.
+#pragma once
+
+#include <filesystem>
+#include <span>
+#include <string>
+#include <string_view>
+#include <variant>
+#include <vector>
+
+#include "consumer/core/declaration.h"
+
+namespace tidemark {
+
+// One thing wrong in a declaration: where, what was found, what was expected. Lines and columns
+// count from 1; 0 when the whole file is meant.
+struct DeclarationError {
+  std::string file;
+  std::uint32_t line = 0;
+  std::uint32_t column = 0;
+  std::string message;
+
+  // "schemas/tables/saves.toml:12:3: unknown key 'collumns'; expected one of ..."
+  std::string text() const;
+};
+
+// A TOML file that was read: its name for messages, and its text.
+struct DeclarationFile {
+  std::string name;
+  std::string text;
+};
+
+// All of the errors that were found, or the declaration. Pure: reads nothing but its argument.
+std::variant<Declaration, std::vector<DeclarationError>> parse_declaration(
+    std::span<const DeclarationFile> files);
+
+// Reads tables/*.toml and aggregates/*.toml below `folder`, in name order, and parses them. A
+// folder or file that can't be read is an error like the others.
+std::variant<Declaration, std::vector<DeclarationError>> load_declaration(
+    const std::filesystem::path& folder);
+
+}  // namespace tidemark

@@ -1,0 +1,151 @@
+// The command line.
+#include <CLI/CLI.hpp>
+#include <cstdio>
+#include <exception>
+#include <string>
+
+#include "consumer/service/commands.h"
+#include "consumer/service/exit_code.h"
+
+namespace {
+
+using tidemark::CommonOptions;
+using tidemark::ExitCode;
+
+constexpr const char* kDescription =
+    "Keeps counters in Postgres exactly right from Debezium's change events on Kafka.\n\n"
+    "A first run:\n"
+    "  tidemark validate --config tidemark.toml     checks configuration, declarations, database\n"
+    "  tidemark migrate  --config tidemark.toml     makes the state schema, as the migrating role\n"
+    "  tidemark run      --config tidemark.toml     a member; start as many as you like\n"
+    "  tidemark status   --config tidemark.toml     how far each partition is, what is wrong";
+
+constexpr const char* kFooter =
+    "Exit codes: 0 well, 64 usage, 65 not found, 69 unreachable, 70 bug, 75 try again,\n"
+    "77 denied, 78 configuration or declarations.";
+
+// The command that was asked for; set by CLI11's callbacks.
+using Action = std::function<ExitCode()>;
+
+void add_run(CLI::App& app, const CommonOptions& common, Action& action) {
+  CLI::App* run =
+      app.add_subcommand("run", "Joins the group and keeps the counters until SIGTERM.");
+  run->callback([&] { action = [&] { return tidemark::run_command(common); }; });
+}
+
+void add_migrate(CLI::App& app, const CommonOptions& common, Action& action) {
+  CLI::App* migrate = app.add_subcommand(
+      "migrate", "Makes or upgrades the state schema and takes up changed declarations.");
+  static tidemark::MigrateCommand command;
+  migrate
+      ->add_option("--run-role", command.run_role,
+                   "role of `run`, which gets its rights on schema tidemark; \"\" for none")
+      ->capture_default_str();
+  migrate->add_flag("--print-grants", command.print_grants,
+                    "only print the grants on the application's tables that `run` needs");
+  migrate->callback([&] { action = [&] { return tidemark::migrate_command(common, command); }; });
+}
+
+void add_validate(CLI::App& app, const CommonOptions& common, Action& action) {
+  CLI::App* validate = app.add_subcommand(
+      "validate",
+      "Checks configuration and declarations, and the database's catalog against them.");
+  static tidemark::ValidateCommand command;
+  validate->add_flag("--offline", command.offline, "files only, no database");
+  validate->callback([&] { action = [&] { return tidemark::validate_command(common, command); }; });
+}
+
+void add_status(CLI::App& app, const CommonOptions& common, Action& action) {
+  CLI::App* status =
+      app.add_subcommand("status", "Offsets, owners, suspects, parked records, lost data.");
+  static tidemark::StatusCommand command;
+  status->add_flag("--json", command.json, "for machines");
+  status->callback([&] { action = [&] { return tidemark::status_command(common, command); }; });
+}
+
+void add_offsets(CLI::App& app, const CommonOptions& common, Action& action) {
+  CLI::App* offsets = app.add_subcommand("offsets", "The stored offsets.");
+  offsets->require_subcommand(1);
+  CLI::App* show = offsets->add_subcommand("show", "Prints them.");
+  show->callback([&] { action = [&] { return tidemark::offsets_show_command(common); }; });
+
+  CLI::App* reset = offsets->add_subcommand("reset",
+                                            "Sets them. Going back is safe: what came before is "
+                                            "dropped. Going forward skips records, and\n"
+                                            "what they changed is missing from the counts.");
+  static tidemark::OffsetsResetCommand command;
+  static int partition = -1;
+  static std::string to;
+  reset->add_option("--topic", command.topic, "the topic")->required();
+  reset->add_option("--partition", partition, "one partition; all of them without it");
+  reset->add_option("--to", to, "an offset, or `earliest`")->required();
+  reset->add_flag("--yes", command.yes, "do it; without it only says what would be done");
+  reset->callback([&] {
+    if (partition >= 0) command.partition = tidemark::Partition(partition);
+    command.offset = tidemark::Offset(-1);
+    if (to != "earliest" && !CLI::detail::lexical_cast(to, command.offset.value)) {
+      throw CLI::ValidationError("--to", "expected an offset or `earliest`");
+    }
+    action = [&] { return tidemark::offsets_reset_command(common, command); };
+  });
+}
+
+void add_parked(CLI::App& app, const CommonOptions& common, Action& action) {
+  CLI::App* parked = app.add_subcommand("parked", "Records that could not be taken.");
+  parked->require_subcommand(1);
+  CLI::App* list = parked->add_subcommand("list", "A line each, without their contents.");
+  static tidemark::ParkedListCommand list_command;
+  list->add_option("--topic", list_command.topic, "only this topic's");
+  list->add_option("--limit", list_command.limit, "at most so many")->capture_default_str();
+  list->callback(
+      [&] { action = [&] { return tidemark::parked_list_command(common, list_command); }; });
+
+  CLI::App* show = parked->add_subcommand("show", "One record with its contents (user data).");
+  static tidemark::ParkedShowCommand show_command;
+  show->add_option("topic", show_command.topic, "topic")->required();
+  show->add_option("partition", show_command.partition.value, "partition")->required();
+  show->add_option("offset", show_command.offset.value, "offset")->required();
+  show->callback(
+      [&] { action = [&] { return tidemark::parked_show_command(common, show_command); }; });
+}
+
+ExitCode act(const Action& action) {
+  try {
+    return action();
+  } catch (const tidemark::WorldError& error) {
+    std::fprintf(stderr, "tidemark: %s\n", error.what());
+    return tidemark::exit_code(error);
+  } catch (const std::exception& error) {
+    std::fprintf(stderr, "tidemark: bug: %s\n", error.what());
+    return ExitCode::kBug;
+  }
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  CLI::App app(kDescription, "tidemark");
+  app.footer(kFooter);
+  app.set_version_flag("--version", tidemark::version_text());
+  app.require_subcommand(1);
+  app.fallthrough();
+  CommonOptions common;
+  std::string config = common.config.string();
+  app.add_option("-c,--config", config, "configuration file")->capture_default_str();
+  app.add_option("--log-level", common.log_level, "trace, debug, info, warn or error")
+      ->check(CLI::IsMember({"trace", "debug", "info", "warn", "error"}));
+  Action action;
+  add_run(app, common, action);
+  add_migrate(app, common, action);
+  add_validate(app, common, action);
+  add_status(app, common, action);
+  add_offsets(app, common, action);
+  add_parked(app, common, action);
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    return app.exit(error) == 0 ? 0 : static_cast<int>(ExitCode::kUsage);
+  }
+  common.config = config;
+  return static_cast<int>(act(action));
+}

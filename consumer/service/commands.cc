@@ -1,0 +1,254 @@
+#include "consumer/service/commands.h"
+
+#include <fmt/format.h>
+#include <spdlog/spdlog.h>
+
+#include <cstdio>
+#include <nlohmann/json.hpp>
+#include <variant>
+#include <vector>
+
+#include "consumer/core/declaration_toml.h"
+#include "consumer/kafka/kafka_options.h"
+#include "consumer/service/config.h"
+#include "consumer/service/log.h"
+#include "consumer/service/postgres.h"
+#include "consumer/service/service.h"
+#include "consumer/store/admin.h"
+#include "consumer/store/catalog.h"
+#include "consumer/store/grants.h"
+#include "consumer/store/migrate.h"
+
+namespace tidemark {
+namespace {
+
+[[noreturn]] void refuse(const std::vector<DeclarationError>& errors) {
+  for (const DeclarationError& error : errors) {
+    fmt::print(stderr, "{}\n", error.text());
+  }
+  throw WorldError(ErrorKind::kConfig,
+                   fmt::format("{} error{} above", errors.size(), errors.size() == 1 ? "" : "s"));
+}
+
+Config read_config(const CommonOptions& common) {
+  auto loaded = load_config(common.config);
+  if (auto* errors = std::get_if<std::vector<DeclarationError>>(&loaded)) refuse(*errors);
+  Config config = std::move(std::get<Config>(loaded));
+  const std::vector<std::string> refused = validate_kafka_properties(config.kafka);
+  if (!refused.empty()) {
+    std::vector<DeclarationError> errors;
+    for (const std::string& reason : refused) {
+      errors.push_back({.file = common.config.string(), .message = "[kafka]: " + reason});
+    }
+    refuse(errors);
+  }
+  set_up_log(common.log_level.empty() ? config.log.level : common.log_level);
+  return config;
+}
+
+Declaration read_declaration(const Config& config) {
+  auto loaded = load_declaration(config.schemas);
+  if (auto* errors = std::get_if<std::vector<DeclarationError>>(&loaded)) refuse(*errors);
+  return std::move(std::get<Declaration>(loaded));
+}
+
+std::string offset_text(Offset offset) {
+  return offset == kNotStarted ? "earliest" : std::to_string(offset.value);
+}
+
+std::string mark_text(const ProgressRow& row) {
+  if (!row.mark_lsn) return "-";
+  const std::string commit = row.mark_commit ? std::to_string(row.mark_commit->value) : "null";
+  return fmt::format("{},{}", commit, row.mark_lsn->value);
+}
+
+void print_progress(const std::vector<ProgressRow>& rows) {
+  std::size_t width = 5;
+  for (const ProgressRow& row : rows) width = std::max(width, row.where.topic.size());
+  fmt::print("{:{}}  {:>9}  {:>14}  {:>6}  {:>6}  {:26}  {}\n", "topic", width, "partition",
+             "next offset", "epoch", "parked", "updated", "owner");
+  for (const ProgressRow& row : rows) {
+    fmt::print("{:{}}  {:>9}  {:>14}  {:>6}  {:>6}  {:26}  {}\n", row.where.topic, width,
+               row.where.partition.value, offset_text(row.next), row.epoch.value, row.parked,
+               row.updated_at, row.owner);
+    if (row.data_loss_at) {
+      fmt::print("  DATA_LOSS since {}: {}\n", *row.data_loss_at, row.data_loss_reason);
+    }
+  }
+}
+
+nlohmann::json progress_json(const std::vector<ProgressRow>& rows) {
+  auto list = nlohmann::json::array();
+  for (const ProgressRow& row : rows) {
+    nlohmann::json entry = {{"topic", row.where.topic},
+                            {"partition", row.where.partition.value},
+                            {"next_offset", row.next.value},
+                            {"epoch", row.epoch.value},
+                            {"owner", row.owner},
+                            {"mark", mark_text(row)},
+                            {"updated_at", row.updated_at},
+                            {"parked", row.parked}};
+    if (row.data_loss_at) {
+      entry["data_loss"] = {{"since", *row.data_loss_at}, {"reason", row.data_loss_reason}};
+    }
+    list.push_back(std::move(entry));
+  }
+  return list;
+}
+
+std::size_t lost_partitions(const std::vector<ProgressRow>& rows) {
+  std::size_t lost = 0;
+  for (const ProgressRow& row : rows) lost += row.data_loss_at ? 1 : 0;
+  return lost;
+}
+
+}  // namespace
+
+ExitCode run_command(const CommonOptions& common) {
+  install_stop_signals();
+  const Config config = read_config(common);
+  try {
+    run_service(config, read_declaration(config));
+  } catch (const WorldError& error) {  // the one catch: what is not handled where it happens
+    spdlog::error("stopping: {}", error.what());
+    return exit_code(error);
+  }
+  return ExitCode::kOk;
+}
+
+ExitCode migrate_command(const CommonOptions& common, const MigrateCommand& command) {
+  const Config config = read_config(common);
+  const Declaration declaration = read_declaration(config);
+  if (command.print_grants) {
+    fmt::print("{}", grants_sql(declaration, command.run_role));
+    return ExitCode::kOk;
+  }
+  const MigrateResult result = migrate({.pg = pg_options(config, Role::kMigration),
+                                        .group_id = group_id(config),
+                                        .run_role = command.run_role},
+                                       declaration);
+  for (const std::string& name : result.applied) fmt::print("applied {}\n", name);
+  for (const std::string& counter : result.new_counters) {
+    fmt::print("suspect until its first recount: {}\n", counter);
+  }
+  if (result.declaration_changed) {
+    fmt::print("declarations changed: members that run with the old ones stop; start new ones\n");
+  }
+  fmt::print("state is up to date for group '{}', declaration {}\n", group_id(config),
+             declaration_hash(declaration));
+  return ExitCode::kOk;
+}
+
+ExitCode validate_command(const CommonOptions& common, const ValidateCommand& command) {
+  const Config config = read_config(common);
+  Declaration declaration = read_declaration(config);
+  fmt::print("configuration {} and declarations {}: {} tables, {} aggregates, hash {}\n",
+             common.config.string(), config.schemas.string(), declaration.tables.size(),
+             declaration.aggregates.size(), declaration_hash(declaration));
+  if (command.offline) return ExitCode::kOk;
+  PgConnection connection(pg_options(config, Role::kService));
+  std::size_t errors = 0;
+  for (const CatalogProblem& problem : check_catalog(connection, declaration)) {
+    const bool wrong = problem.severity == Severity::kError;
+    fmt::print("{}: {}\n", wrong ? "error" : "warning", problem.text());
+    errors += wrong ? 1 : 0;
+  }
+  fmt::print("database: {} error{}\n", errors, errors == 1 ? "" : "s");
+  return errors == 0 ? ExitCode::kOk : ExitCode::kConfig;
+}
+
+ExitCode status_command(const CommonOptions& common, const StatusCommand& command) {
+  const Config config = read_config(common);
+  Admin admin(pg_options(config, Role::kService));
+  const std::vector<ProgressRow> rows = admin.read_progress();
+  const StateCounts counts = admin.counts();
+  if (command.json) {
+    const nlohmann::json out = {{"partitions", progress_json(rows)},
+                                {"suspect_cells", counts.suspect_cells},
+                                {"suspect_ranges", counts.suspect_ranges},
+                                {"parked", counts.parked},
+                                {"data_loss_partitions", lost_partitions(rows)}};
+    fmt::print("{}\n", out.dump(2));
+    return ExitCode::kOk;
+  }
+  print_progress(rows);
+  fmt::print(
+      "\nsuspect cells: {}\nsuspect ranges: {}\nparked records: {}\n"
+      "partitions with lost data: {}\n",
+      counts.suspect_cells, counts.suspect_ranges, counts.parked, lost_partitions(rows));
+  return ExitCode::kOk;
+}
+
+ExitCode offsets_show_command(const CommonOptions& common) {
+  const Config config = read_config(common);
+  Admin admin(pg_options(config, Role::kService));
+  for (const ProgressRow& row : admin.read_progress()) {
+    fmt::print("{}\t{}\t{}\tmark {}\n", row.where.topic, row.where.partition.value,
+               offset_text(row.next), mark_text(row));
+  }
+  return ExitCode::kOk;
+}
+
+ExitCode offsets_reset_command(const CommonOptions& common, const OffsetsResetCommand& command) {
+  const Config config = read_config(common);
+  Admin admin(pg_options(config, Role::kService));
+  if (!command.yes) {
+    for (const ProgressRow& row : admin.read_progress()) {
+      if (row.where.topic != command.topic) continue;
+      if (command.partition && row.where.partition != *command.partition) continue;
+      fmt::print("{} [{}]: {} would become {}\n", row.where.topic, row.where.partition.value,
+                 offset_text(row.next), offset_text(command.offset));
+    }
+    fmt::print("nothing was changed; --yes does it\n");
+    return ExitCode::kOk;
+  }
+  const std::size_t set = admin.reset_offset(
+      {.topic = command.topic, .partition = command.partition, .offset = command.offset});
+  if (set == 0) {
+    fmt::print(stderr, "tidemark: no stored offset of topic '{}'; see tidemark offsets show\n",
+               command.topic);
+    return ExitCode::kData;
+  }
+  fmt::print("{} partition{} of {} set to {}\n", set, set == 1 ? "" : "s", command.topic,
+             offset_text(command.offset));
+  return ExitCode::kOk;
+}
+
+ExitCode parked_list_command(const CommonOptions& common, const ParkedListCommand& command) {
+  const Config config = read_config(common);
+  Admin admin(pg_options(config, Role::kService));
+  const auto topic =
+      command.topic.empty() ? std::nullopt : std::optional<std::string>(command.topic);
+  const std::vector<ParkedRow> rows = admin.list_parked(command.limit, topic);
+  for (const ParkedRow& row : rows) {
+    fmt::print("{} [{}] {}  {}  {} bytes  {}  {}\n", row.where.topic, row.where.partition.value,
+               row.offset.value, row.parked_at, row.payload_bytes, row.code, row.reason);
+  }
+  const std::uint64_t all = admin.counts().parked;
+  fmt::print("{} of {} parked records\n", rows.size(), all);
+  return ExitCode::kOk;
+}
+
+ExitCode parked_show_command(const CommonOptions& common, const ParkedShowCommand& command) {
+  const Config config = read_config(common);
+  Admin admin(pg_options(config, Role::kService));
+  const auto detail = admin.show_parked({command.topic, command.partition}, command.offset);
+  if (!detail) {
+    fmt::print(stderr, "tidemark: no parked record of {} [{}] at offset {}\n", command.topic,
+               command.partition.value, command.offset.value);
+    return ExitCode::kData;
+  }
+  const ParkedRow& row = detail->row;
+  fmt::print("{} [{}] offset {}, Kafka timestamp {} ms, parked at {}\n{}: {}\n", row.where.topic,
+             row.where.partition.value, row.offset.value, row.timestamp.value, row.parked_at,
+             row.code, row.reason);
+  fmt::print("key: {}\n", detail->key.value_or("null"));
+  fmt::print("value ({} bytes{}): {}\n", row.payload_bytes,
+             detail->payload && detail->payload->size() < row.payload_bytes ? ", cut" : "",
+             detail->payload.value_or("null"));
+  return ExitCode::kOk;
+}
+
+std::string version_text() { return "tidemark " TIDEMARK_VERSION; }
+
+}  // namespace tidemark

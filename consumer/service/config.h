@@ -1,0 +1,66 @@
+// The configuration of a member, from one TOML file. ops/tidemark.example.toml documents each key.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <filesystem>
+#include <map>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <variant>
+#include <vector>
+
+#include "consumer/core/declaration.h"
+#include "consumer/core/declaration_toml.h"
+#include "consumer/service/pipeline.h"
+
+namespace tidemark {
+
+struct Config {
+  // Any librdkafka property, as written below [kafka]; nested tables are joined by dots.
+  std::vector<std::pair<std::string, std::string>> kafka;
+
+  struct Topics {
+    std::string prefix;                      // <prefix>.<schema>.<table>; Debezium's topic.prefix
+    std::map<std::string, std::string> map;  // "schema.table" -> topic, before everything else
+    std::vector<std::string> list;           // topics that carry several watched tables
+  } topics;
+
+  struct Postgres {
+    std::string connection;          // libpq's connection string, for everything but migrate
+    std::string migrate_connection;  // for migrate; empty: `connection`
+    std::chrono::milliseconds lock_timeout{2'000};
+    std::chrono::milliseconds statement_timeout{30'000};
+  } postgres;
+
+  std::filesystem::path schemas = "schemas";
+  std::size_t lanes = 1;
+  PipelineOptions pipeline;
+
+  struct Http {
+    std::string host = "127.0.0.1";
+    int port = 9464;  // 0: any free one
+  } http;
+
+  struct Log {
+    std::string level = "info";
+  } log;
+};
+
+// Parses the text of a file named `file`. `${NAME}` in a value is replaced by the environment's;
+// a name that isn't set is an error, so that a typo isn't an empty password. Unknown keys are
+// errors. Relative paths are taken from the file's folder.
+std::variant<Config, std::vector<DeclarationError>> parse_config(
+    const std::string& file, std::string_view text,
+    const std::map<std::string, std::string>& environment);
+
+// Reads and parses; the environment is the process's.
+std::variant<Config, std::vector<DeclarationError>> load_config(const std::filesystem::path& file);
+
+// Each topic that is read, and the watched tables that it carries. Throws WorldError(kConfig) when
+// the map names a table that isn't declared.
+std::map<std::string, TopicTables> resolve_topics(const Config::Topics& topics,
+                                                  const Declaration& declaration);
+
+}  // namespace tidemark

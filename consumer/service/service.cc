@@ -1,0 +1,232 @@
+#include "consumer/service/service.h"
+
+#include <fmt/format.h>
+#include <spdlog/spdlog.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <chrono>
+#include <csignal>
+#include <memory>
+#include <mutex>
+#include <thread>
+#include <vector>
+
+#include "consumer/kafka/kafka_source.h"
+#include "consumer/service/backoff.h"
+#include "consumer/service/http.h"
+#include "consumer/service/metrics.h"
+#include "consumer/service/pipeline.h"
+#include "consumer/service/postgres.h"
+#include "consumer/store/catalog.h"
+#include "consumer/store/pg_store.h"
+
+namespace tidemark {
+namespace {
+
+using std::chrono::milliseconds;
+using Steady = std::chrono::steady_clock;
+
+// A member that starts beside its database waits for it; a mistyped host is said soon enough.
+constexpr std::chrono::seconds kStartPatience{60};
+// Draining ends within 10 s of SIGTERM (FAULTS A2), leaving the group included.
+constexpr milliseconds kDrainPatience{5000};
+constexpr std::chrono::seconds kExitPatience{9};
+constexpr milliseconds kUpdateEvery{1000};
+// A transaction takes milliseconds, a very large one seconds. One that takes longer waits for a
+// Postgres that is frozen or silent, which no error tells.
+constexpr milliseconds kApplySlow{10'000};
+
+std::atomic<bool> stop_asked{false};
+static_assert(std::atomic<bool>::is_always_lock_free, "used by a signal handler");
+
+extern "C" void ask_to_stop(int) {
+  if (stop_asked.exchange(true)) _exit(0);
+}
+
+std::string member_name() {
+  char host[256] = "unknown";
+  if (gethostname(host, sizeof host - 1) != 0) return fmt::format("unknown:{}", getpid());
+  return fmt::format("{}:{}", host, getpid());
+}
+
+// Errors end the start; warnings are logged.
+void check_against_catalog(const Config& config, Declaration& declaration) {
+  PgConnection connection(pg_options(config, Role::kService));
+  bool wrong = false;
+  for (const CatalogProblem& problem : check_catalog(connection, declaration)) {
+    if (problem.severity == Severity::kError) {
+      spdlog::error("{}", problem.text());
+      wrong = true;
+    } else {
+      spdlog::warn("{}", problem.text());
+    }
+  }
+  if (wrong) {
+    throw WorldError(ErrorKind::kConfig, "the declaration doesn't fit the database: see above");
+  }
+}
+
+// Waits for Postgres; false when a stop was asked for.
+bool check_when_reachable(const Config& config, Declaration& declaration) {
+  const auto deadline = Steady::now() + kStartPatience;
+  Backoff backoff(milliseconds(100), milliseconds(2000));
+  while (!stop_asked) {
+    try {
+      check_against_catalog(config, declaration);
+      return true;
+    } catch (const WorldError& error) {
+      if (error.kind() != ErrorKind::kRetry || Steady::now() > deadline) throw;
+      const milliseconds wait = backoff.next();
+      spdlog::warn("trying again in {} ms: {}", wait.count(), error.what());
+      std::this_thread::sleep_for(wait);
+    }
+  }
+  return false;
+}
+
+void log_kafka(const KafkaLog& log) {
+  switch (log.level) {
+    case KafkaLogLevel::kDebug:
+      return spdlog::debug("kafka: {}: {}", log.facility, log.message);
+    case KafkaLogLevel::kInfo:
+      return spdlog::info("kafka: {}: {}", log.facility, log.message);
+    case KafkaLogLevel::kWarning:
+      return spdlog::warn("kafka: {}: {}", log.facility, log.message);
+    case KafkaLogLevel::kError:
+      return spdlog::error("kafka: {}: {}", log.facility, log.message);
+  }
+}
+
+// What a member consists of, in the order in which it must be taken down.
+class Member {
+ public:
+  Member(const Config& config, const Declaration& declaration, Metrics& metrics,
+         std::atomic<bool>& broker_reachable)
+      : topics_(resolve_topics(config.topics, declaration)) {
+    KafkaOptions kafka;
+    kafka.properties = config.kafka;
+    for (const auto& [topic, tables] : topics_) kafka.topics.push_back(topic);
+    kafka.on_log = log_kafka;
+    kafka.on_reachable = [&broker_reachable](bool reachable) { broker_reachable = reachable; };
+    const std::string owner = member_name();
+    std::vector<Store*> lanes;
+    for (std::size_t i = 0; i < config.lanes; ++i) {
+      stores_.push_back(std::make_unique<PgStore>(
+          declaration, PgStoreOptions{.pg = pg_options(config, Role::kService),
+                                      .group_id = group_id(config),
+                                      .owner = owner}));
+      lanes.push_back(stores_.back().get());
+    }
+    source_ = std::make_unique<KafkaSource>(std::move(kafka));
+    const auto tables_of = [this](const std::string& topic) { return topics_.at(topic); };
+    pipeline_ = std::make_unique<Pipeline>(declaration, *source_, lanes, tables_of, metrics,
+                                           config.pipeline);
+  }
+
+  Pipeline& pipeline() { return *pipeline_; }
+
+ private:
+  std::map<std::string, TopicTables> topics_;
+  std::vector<std::unique_ptr<PgStore>> stores_;
+  std::unique_ptr<KafkaSource> source_;
+  std::unique_ptr<Pipeline> pipeline_;
+};
+
+// What /readyz says: 200 when counts are being kept, else 503 and why, a line each.
+class Readiness {
+ public:
+  std::atomic<bool> broker_reachable{true};
+
+  // The pipeline whose state counts, until it is replaced; nullptr: none runs.
+  void follow(const Pipeline* pipeline) {
+    const std::lock_guard lock(mutex_);
+    pipeline_ = pipeline;
+  }
+
+  HttpAnswer answer(const Metrics& metrics) const {
+    std::string why;
+    const std::lock_guard lock(mutex_);
+    if (pipeline_ == nullptr) {
+      why += "starting, or stopping\n";
+    } else {
+      const PipelineStatus status = pipeline_->status();
+      if (!status.positioned) why += "waiting for: " + status.waiting_for + "\n";
+      if (status.applying > kApplySlow) {
+        why += fmt::format("Postgres has not answered a transaction for {} s\n",
+                           status.applying.count() / 1000);
+      }
+      for (const PartitionStatus& partition : status.partitions) {
+        if (!partition.blocked) continue;
+        why += fmt::format("{} [{}] stands still at the bound of parked records\n",
+                           partition.where.topic, partition.where.partition.value);
+      }
+    }
+    if (!broker_reachable) why += "no Kafka broker answers\n";
+    if (metrics.retrying()) why += "Postgres refuses or can't be reached; trying again\n";
+    return why.empty() ? HttpAnswer{200, "ready\n"} : HttpAnswer{503, why};
+  }
+
+ private:
+  mutable std::mutex mutex_;
+  const Pipeline* pipeline_ = nullptr;
+};
+
+// While it lives, the pipeline decides about readiness.
+class Followed {
+ public:
+  Followed(Readiness& readiness, const Pipeline& pipeline) : readiness_(readiness) {
+    readiness_.follow(&pipeline);
+  }
+  ~Followed() { readiness_.follow(nullptr); }
+  Followed(const Followed&) = delete;
+  Followed& operator=(const Followed&) = delete;
+
+ private:
+  Readiness& readiness_;
+};
+
+// The last resort of a drain: a library that hangs must not keep the process.
+void exit_when_drain_hangs() {
+  std::thread([] {
+    std::this_thread::sleep_for(kExitPatience);
+    _exit(0);  // what was not committed is read again by the next owner
+  }).detach();
+}
+
+}  // namespace
+
+void install_stop_signals() {
+  struct sigaction action {};
+  action.sa_handler = ask_to_stop;
+  sigaction(SIGTERM, &action, nullptr);
+  sigaction(SIGINT, &action, nullptr);
+  std::signal(SIGPIPE, SIG_IGN);
+}
+
+void run_service(const Config& config, Declaration declaration) {
+  Metrics metrics(TIDEMARK_VERSION, declaration_hash(declaration));
+  Readiness readiness;
+  const HttpServer http(config.http.host, config.http.port,
+                        {.ready = [&] { return readiness.answer(metrics); },
+                         .metrics = [&] { return metrics.text(); }});
+  spdlog::info("tidemark {} serves http://{}:{}", TIDEMARK_VERSION, config.http.host, http.port());
+  if (!check_when_reachable(config, declaration)) return;
+
+  Member member(config, declaration, metrics, readiness.broker_reachable);
+  Pipeline& pipeline = member.pipeline();
+  const Followed followed(readiness, pipeline);
+  auto update_at = Steady::now();
+  while (!stop_asked) {
+    pipeline.step();
+    if (Steady::now() < update_at) continue;
+    metrics.update(pipeline.status());
+    update_at = Steady::now() + kUpdateEvery;
+  }
+  spdlog::info("draining");
+  exit_when_drain_hangs();
+  pipeline.drain(kDrainPatience);
+  spdlog::info("drained; left the group");
+}
+
+}  // namespace tidemark

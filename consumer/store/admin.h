@@ -1,0 +1,78 @@
+// What operators see and change of the stored state; each call is one transaction.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "consumer/core/types.h"
+#include "consumer/store/pg.h"
+
+namespace tidemark {
+
+// One partition's stored progress.
+struct ProgressRow {
+  TopicPartition where;
+  Offset next;  // kNotStarted: nothing applied yet
+  Epoch epoch;
+  std::string owner;                        // the member that claimed it last; it may be gone
+  std::optional<Lsn> mark_commit;           // see Position
+  std::optional<Lsn> mark_lsn;              // none: no position seen yet
+  std::optional<std::string> data_loss_at;  // ISO, UTC; none: no data was lost
+  std::string data_loss_reason;
+  std::string updated_at;  // ISO, UTC
+  std::uint64_t parked = 0;
+};
+
+// A parked record without its payload.
+struct ParkedRow {
+  TopicPartition where;
+  Offset offset;
+  KafkaTimestamp timestamp;
+  std::string code;
+  std::string reason;
+  std::uint64_t payload_bytes = 0;  // before the cut
+  std::string parked_at;            // ISO, UTC
+};
+
+// A parked record with what was kept of it: user data, for operators' eyes only.
+struct ParkedDetail {
+  ParkedRow row;
+  std::optional<std::string> key;      // bytes; none: a null key
+  std::optional<std::string> payload;  // bytes, at most ParkedRecord::kPayloadBytesMax
+};
+
+struct StateCounts {
+  std::uint64_t suspect_cells = 0;
+  std::uint64_t suspect_ranges = 0;
+  std::uint64_t parked = 0;
+};
+
+struct ResetOffset {
+  std::string topic;
+  std::optional<Partition> partition;  // none: all of the topic's
+  Offset offset;                       // kNotStarted: the earliest retained
+};
+
+// Throws WorldError throughout. Rows come in (topic, partition, offset) order.
+class Admin {
+ public:
+  explicit Admin(PgOptions options);
+
+  std::vector<ProgressRow> read_progress();
+  // Sets next_offset, forgets fingerprint and data loss, and raises the epoch, so that an owner's
+  // batch is fenced and the owner reads the offset again. The mark stays: changes below it are not
+  // new. Gives how many partitions were set; 0: none is known by that name.
+  std::size_t reset_offset(const ResetOffset& reset);
+  // The first `limit` parked records, of one topic when it is given.
+  std::vector<ParkedRow> list_parked(std::size_t limit, const std::optional<std::string>& topic);
+  std::optional<ParkedDetail> show_parked(const TopicPartition& where, Offset offset);
+  StateCounts counts();
+
+ private:
+  PgSession session_;
+};
+
+}  // namespace tidemark

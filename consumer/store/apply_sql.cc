@@ -1,0 +1,197 @@
+#include "consumer/store/apply_sql.h"
+
+#include <algorithm>
+#include <bit>
+#include <utility>
+
+#include "consumer/core/check.h"
+#include "consumer/core/recount_sql.h"
+#include "consumer/store/array_literal.h"
+
+namespace tidemark {
+namespace {
+
+std::string parameter(std::size_t counter) { return "$" + std::to_string(counter + 2); }
+std::string delta_name(std::size_t counter) { return "d" + std::to_string(counter); }
+std::string result_name(std::size_t counter) { return "c" + std::to_string(counter); }
+
+// Text pieces with a separator between them.
+class Joined {
+ public:
+  explicit Joined(std::string separator) : separator_(std::move(separator)) {}
+  void add(const std::string& piece) {
+    if (!text_.empty()) text_ += separator_;
+    text_ += piece;
+  }
+  const std::string& text() const { return text_; }
+
+ private:
+  std::string separator_;
+  std::string text_;
+};
+
+// The looked-up value for the key in b.k; null when no row of the watched table counts.
+std::string lookup_sql(const Declaration& declaration, const Lookup& lookup) {
+  const Table& table = declaration.table(lookup.table);
+  const auto column = [&](ColumnIndex i) {
+    return "l." + quote_identifier(table.columns[i.value].name);
+  };
+  return "(select " + column(lookup.value) + " from " + quote_name(table.name) + " as l where " +
+         column(lookup.key) + " = b.k and " + predicate_sql(table, lookup.when, "l") + " limit 1)";
+}
+
+struct UpsertParts {
+  Joined columns{", "};
+  Joined values{", "};
+  Joined arrays{", "};  // of unnest
+  Joined names{", "};   // of what unnest gives
+  Joined updates{", "};
+  Joined effects{" or "};  // whether a row that is there changes at all
+  Joined returns{", "};
+  Joined flags{", "};
+  Joined touched{", "};
+};
+
+void add_counter(UpsertParts& parts, const std::string& column, std::size_t i) {
+  parts.columns.add(column);
+  parts.values.add("coalesce(b." + delta_name(i) + ", 0)");
+  parts.arrays.add(parameter(i) + "::integer[]");
+  parts.names.add(delta_name(i));
+  parts.updates.add(column + " = coalesce(t." + column + ", 0) + excluded." + column);
+  parts.effects.add("excluded." + column + " <> 0");
+  parts.returns.add("t." + column + " as " + result_name(i));
+  const std::string passed = parameter(i) + "::integer[] is not null";
+  parts.flags.add(passed + " and coalesce(" + result_name(i) + " < 0, false)");
+  parts.touched.add("case when " + passed + " then " + result_name(i) + " end");
+}
+
+void add_lookup(UpsertParts& parts, const std::string& column, const std::string& value) {
+  parts.columns.add(column);
+  parts.values.add(value);
+  parts.updates.add(column + " = coalesce(excluded." + column + ", t." + column + ")");
+  parts.effects.add("(excluded." + column + " is not null and t." + column +
+                    " is distinct from excluded." + column + ")");
+}
+
+template <class T>
+std::optional<std::int64_t> bits(const std::optional<T>& number) {
+  if (!number) return std::nullopt;
+  return std::bit_cast<std::int64_t>(number->value);
+}
+
+void add_optional(ArrayLiteral& array, const std::optional<std::int64_t>& value) {
+  if (value) {
+    array.add(*value);
+  } else {
+    array.add_null();
+  }
+}
+
+std::string seen_literal(const Mark& mark) {
+  ArrayLiteral seen(mark.seen.size(), 20);
+  for (const Hash64 hash : mark.seen) seen.add(std::bit_cast<std::int64_t>(hash.value));
+  return seen.take();
+}
+
+}  // namespace
+
+UpsertSql upsert_sql(const Declaration& declaration, AggregateIndex index) {
+  const Aggregate& aggregate = declaration.aggregate(index);
+  const std::string key = quote_identifier(aggregate.key);
+  UpsertParts parts;
+  parts.columns.add(key);
+  parts.values.add("b.k");
+  parts.arrays.add("$1::" + key_array_type(aggregate));
+  parts.names.add("k");
+  parts.returns.add("t." + key + " as k");
+  for (std::size_t i = 0; i < aggregate.counters.size(); ++i) {
+    add_counter(parts, quote_identifier(aggregate.counters[i].name), i);
+  }
+  for (const Lookup& lookup : aggregate.lookups) {
+    add_lookup(parts, quote_identifier(lookup.column), lookup_sql(declaration, lookup));
+  }
+  const std::string insert = "insert into " + quote_name(aggregate.name) + " as t (" +
+                             parts.columns.text() + ") select " + parts.values.text() +
+                             " from unnest(" + parts.arrays.text() + ") as b(" +
+                             parts.names.text() + ") on conflict (" + key + ") do update set " +
+                             parts.updates.text() + " where " + parts.effects.text();
+  return {insert, "with folded as (" + insert + " returning " + parts.returns.text() +
+                      ") select k::text, " + parts.flags.text() + " from folded where least(" +
+                      parts.touched.text() + ") < 0"};
+}
+
+bool takes_away(const AggregateDelta& delta) {
+  return std::ranges::any_of(delta.deltas, [](std::int32_t change) { return change < 0; });
+}
+
+SqlParams upsert_params(const AggregateDelta& delta) {
+  TIDEMARK_CHECK(delta.deltas.size() == delta.rows() * delta.counters);
+  SqlParams params;
+  params.reserve(delta.counters + 1);
+  params.emplace_back(delta.integer_keys.empty() ? array_of(delta.text_keys)
+                                                 : array_of(delta.integer_keys));
+  for (std::size_t counter = 0; counter < delta.counters; ++counter) {
+    if (!delta.touched[counter]) {
+      params.emplace_back();
+      continue;
+    }
+    ArrayLiteral column(delta.rows(), 2);
+    for (std::size_t at = counter; at < delta.deltas.size(); at += delta.counters) {
+      column.add(delta.deltas[at]);
+    }
+    params.emplace_back(column.take());
+  }
+  return params;
+}
+
+// Locks in (topic, partition) order, so that two owners of the same partitions wait in line and
+// never in a ring. A row that another owner moved meanwhile no longer fits after the wait.
+const char* const kAdvanceSql = R"(
+with batch as materialized (
+  select * from unnest($1::text[], $2::integer[], $3::bigint[], $4::bigint[], $5::bigint[],
+                       $6::bigint[], $7::bigint[], $8::text[], $9::bigint[], $10::bigint[],
+                       $11::bigint[], $12::bigint[])
+    as b(topic, partition, epoch, first_offset, next_offset, mark_commit, mark_lsn, seen,
+         fp_offset, fp_timestamp, fp_key, fp_value)
+), locked as materialized (
+  select p.topic, p.partition from tidemark.progress p
+    join batch b on p.topic = b.topic and p.partition = b.partition
+   where p.next_offset = b.first_offset and p.epoch = b.epoch
+   order by p.topic, p.partition for update of p
+)
+update tidemark.progress p
+   set next_offset = b.next_offset, mark_commit = b.mark_commit, mark_lsn = b.mark_lsn,
+       seen_at_mark = b.seen::bigint[],
+       fingerprint_offset = coalesce(b.fp_offset, p.fingerprint_offset),
+       fingerprint_timestamp = coalesce(b.fp_timestamp, p.fingerprint_timestamp),
+       fingerprint_key = coalesce(b.fp_key, p.fingerprint_key),
+       fingerprint_value = coalesce(b.fp_value, p.fingerprint_value), updated_at = now()
+  from batch b join locked l on l.topic = b.topic and l.partition = b.partition
+ where p.topic = b.topic and p.partition = b.partition
+   and p.next_offset = b.first_offset and p.epoch = b.epoch)";
+
+SqlParams advance_params(std::span<const Advance> advances) {
+  constexpr std::size_t kColumns = 12;
+  ArrayLiteral columns[kColumns];
+  for (const Advance& a : advances) {
+    columns[0].add(a.where.topic);
+    columns[1].add(a.where.partition.value);
+    columns[2].add(a.epoch.value);
+    columns[3].add(a.from.value);
+    columns[4].add(a.to.value);
+    const auto& position = a.mark.position;
+    add_optional(columns[5], position ? bits(position->last_commit) : std::nullopt);
+    add_optional(columns[6], position ? bits(std::optional(position->lsn)) : std::nullopt);
+    columns[7].add(seen_literal(a.mark));
+    const auto& print = a.fingerprint;
+    add_optional(columns[8], print ? bits(std::optional(print->offset)) : std::nullopt);
+    add_optional(columns[9], print ? bits(std::optional(print->timestamp)) : std::nullopt);
+    add_optional(columns[10], print ? bits(std::optional(print->key)) : std::nullopt);
+    add_optional(columns[11], print ? bits(std::optional(print->value)) : std::nullopt);
+  }
+  SqlParams params;
+  for (ArrayLiteral& column : columns) params.emplace_back(column.take());
+  return params;
+}
+
+}  // namespace tidemark

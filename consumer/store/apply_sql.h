@@ -1,0 +1,37 @@
+// The statements of `apply`, made from the checked declaration, and their parameters.
+#pragma once
+
+#include <span>
+#include <string>
+
+#include "consumer/core/declaration.h"
+#include "consumer/core/delta.h"
+#include "consumer/store/pg.h"
+
+namespace tidemark {
+
+// One statement that adds deltas to an aggregate's rows, makes the missing ones, and looks up what
+// is looked up. Parameters: $1 an array of keys, ascending and each once (the lock order); then per
+// counter an array of integer, or NULL for a counter that no row touches. A null counter counts as
+// 0. Rows without effect are locked only.
+struct UpsertSql {
+  // Gives nothing. For a batch without a negative delta: no cell falls below zero by it.
+  std::string adding;
+  // Gives one row for each key that has a negative counter among those passed: the key as text,
+  // then per counter whether it is. It costs 5 to 7 % over `adding`.
+  std::string checking;
+};
+UpsertSql upsert_sql(const Declaration& declaration, AggregateIndex aggregate);
+
+// True when the batch can make a cell negative.
+bool takes_away(const AggregateDelta& delta);
+
+// The deltas of one aggregate as upsert_sql's parameters.
+SqlParams upsert_params(const AggregateDelta& delta);
+
+// Rule P1: compares and advances all partitions of a batch in one step. Affects one row for each
+// partition whose offset and epoch were those that the batch started from.
+extern const char* const kAdvanceSql;
+SqlParams advance_params(std::span<const Advance> advances);
+
+}  // namespace tidemark

@@ -1,0 +1,12 @@
+# Writes ${OUT}: the SQL files ${FILES} as C++ raw strings, in name order.
+set(body "// Generated from sql/migrations by embed.cmake.\n#include \"consumer/store/migrations.h\"\n\nnamespace tidemark {\n\nconst std::vector<Migration>& embedded_migrations() {\n  static const std::vector<Migration> migrations = {\n")
+list(SORT FILES)
+foreach(file IN LISTS FILES)
+  get_filename_component(name ${file} NAME)
+  string(REGEX MATCH "^[0-9]+" number ${name})
+  string(REGEX REPLACE "^0+" "" number ${number})
+  file(READ ${file} text)
+  string(APPEND body "      {${number}, \"${name}\", R\"sql_file(${text})sql_file\"},\n")
+endforeach()
+string(APPEND body "  };\n  return migrations;\n}\n\n}  // namespace tidemark\n")
+file(WRITE ${OUT} "${body}")

@@ -1,0 +1,60 @@
+#include "consumer/store/grants.h"
+
+#include <set>
+#include <vector>
+
+#include "consumer/core/recount_sql.h"
+
+namespace tidemark {
+namespace {
+
+std::string column_list(const std::vector<std::string>& columns) {
+  std::string list;
+  for (const std::string& column : columns) {
+    list += (list.empty() ? "" : ", ") + quote_identifier(column);
+  }
+  return list;
+}
+
+std::string aggregate_grant(const Aggregate& aggregate, std::string_view role) {
+  std::vector<std::string> written;
+  for (const Counter& counter : aggregate.counters) written.push_back(counter.name);
+  for (const Lookup& lookup : aggregate.lookups) written.push_back(lookup.column);
+  std::vector<std::string> all{aggregate.key};
+  all.insert(all.end(), written.begin(), written.end());
+  return "grant select (" + column_list(all) + "), insert (" + column_list(all) + "), update (" +
+         column_list(written) + ") on table " + quote_name(aggregate.name) + " to " +
+         quote_identifier(role) + ";\n";
+}
+
+}  // namespace
+
+std::string grants_sql(const Declaration& declaration, std::string_view role) {
+  const std::string to = " to " + quote_identifier(role) + ";\n";
+  std::set<std::string> schemas;
+  std::string grants;
+  for (const Table& table : declaration.tables) {
+    schemas.insert(table.name.schema);
+    grants += "grant select on table " + quote_name(table.name) + to;
+  }
+  for (const Aggregate& aggregate : declaration.aggregates) {
+    schemas.insert(aggregate.name.schema);
+    grants += aggregate_grant(aggregate, role);
+  }
+  std::string usage;
+  for (const std::string& schema : schemas) {
+    usage += "grant usage on schema " + quote_identifier(schema) + to;
+  }
+  return usage + grants;
+}
+
+std::string state_grants_sql(std::string_view role) {
+  const std::string to = " to " + quote_identifier(role) + ";\n";
+  return "grant usage on schema tidemark" + to +
+         "grant select on tidemark.migrations, tidemark.state, tidemark.counters" + to +
+         "grant select, insert, update on tidemark.progress" + to +
+         "grant select, insert, delete on tidemark.suspects, tidemark.suspect_ranges" + to +
+         "grant select, insert, delete on tidemark.parked" + to;
+}
+
+}  // namespace tidemark

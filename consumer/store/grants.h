@@ -1,0 +1,20 @@
+// The rights that the service's role needs.
+#pragma once
+
+#include <string>
+#include <string_view>
+
+#include "consumer/core/declaration.h"
+
+namespace tidemark {
+
+// SQL that grants `role` the least rights on the application's tables: to read watched tables, and
+// to read and write of the aggregates the key, the counters and what is looked up. Statements in
+// the declaration's order, each ending in a semicolon and a newline; running them again is
+// harmless.
+std::string grants_sql(const Declaration& declaration, std::string_view role);
+
+// The same for schema tidemark, which `migrate` runs itself.
+std::string state_grants_sql(std::string_view role);
+
+}  // namespace tidemark

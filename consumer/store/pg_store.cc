@@ -1,0 +1,334 @@
+#include "consumer/store/pg_store.h"
+
+#include <algorithm>
+#include <bit>
+#include <tuple>
+#include <utility>
+
+#include "consumer/core/check.h"
+#include "consumer/core/kill_point.h"
+#include "consumer/store/apply_sql.h"
+#include "consumer/store/array_literal.h"
+
+namespace tidemark {
+namespace {
+
+// The insert goes in (topic, partition) order, as its arrays do, and waits for a zombie's row locks
+// one by one, each at most lock_timeout.
+constexpr const char* kClaimSql = R"(
+insert into tidemark.progress as p (topic, partition, next_offset, owner, epoch)
+select b.topic, b.partition, -1, $3::text, 1 from unnest($1::text[], $2::integer[])
+    as b(topic, partition)
+on conflict (topic, partition) do update
+   set owner = excluded.owner, epoch = p.epoch + 1, updated_at = now()
+returning p.topic, p.partition, p.epoch, p.next_offset, p.mark_commit, p.mark_lsn,
+          p.fingerprint_offset, p.fingerprint_timestamp, p.fingerprint_key, p.fingerprint_value,
+          (select count(*) from tidemark.parked k
+            where k.topic = p.topic and k.partition = p.partition))";
+
+// One row per (partition, hash): an array in a result would have to be parsed.
+constexpr const char* kSeenSql = R"(
+select b.at - 1, s.hash from unnest($1::text[], $2::integer[])
+    with ordinality as b(topic, partition, at)
+  join tidemark.progress p on p.topic = b.topic and p.partition = b.partition
+  cross join lateral unnest(p.seen_at_mark) with ordinality as s(hash, place)
+ order by b.at, s.place)";
+
+constexpr const char* kSuspectsSql = R"(
+with added as (
+  insert into tidemark.suspects (aggregate, counter, key, cause)
+  select $1::text, $2::text, b.key, b.cause from unnest($3::text[], $4::text[]) as b(key, cause)
+  on conflict do nothing returning cause
+)
+select count(*) from added where cause = $5::text)";
+
+constexpr const char* kRangesSql = R"(
+insert into tidemark.suspect_ranges (aggregate, counter, cause)
+select * from unnest($1::text[], $2::text[], $3::text[]) on conflict do nothing)";
+
+constexpr const char* kParkSql = R"(
+insert into tidemark.parked (topic, partition, "offset", record_timestamp, code, reason, key,
+                             payload, payload_bytes)
+values ($1::text, $2::integer, $3::bigint, $4::bigint, $5::text, $6::text, $7::bytea, $8::bytea,
+        $9::bigint)
+on conflict do nothing)";
+
+// The mark stays: what is read again below it is not new.
+constexpr const char* kDataLossSql = R"(
+update tidemark.progress
+   set next_offset = -1, fingerprint_offset = null, fingerprint_timestamp = null,
+       fingerprint_key = null, fingerprint_value = null, data_loss_at = now(),
+       data_loss_reason = $4::text, updated_at = now()
+ where topic = $1::text and partition = $2::integer and epoch = $3::bigint)";
+
+constexpr const char* kWalSql = R"(
+select pg_current_wal_insert_lsn() - '0/0'::pg_lsn, pg_current_wal_flush_lsn() - '0/0'::pg_lsn)";
+
+// Statements' names, as errors tell them beside the table.
+std::string adding_name(std::size_t aggregate) { return "add_" + std::to_string(aggregate); }
+std::string checking_name(std::size_t aggregate) { return "change_" + std::to_string(aggregate); }
+
+std::string number(std::integral auto value) { return std::to_string(value); }
+
+// bytea's text form; at most kPayloadBytesMax of the bytes.
+std::optional<std::string> bytea_text(const std::optional<std::string>& bytes) {
+  if (!bytes) return std::nullopt;
+  constexpr std::string_view kDigits = "0123456789abcdef";
+  const std::size_t size = std::min(bytes->size(), ParkedRecord::kPayloadBytesMax);
+  std::string text = "\\x";
+  text.reserve(size * 2 + 2);
+  for (const char c : std::string_view(*bytes).substr(0, size)) {
+    const auto byte = static_cast<unsigned char>(c);
+    text.push_back(kDigits[byte >> 4U]);
+    text.push_back(kDigits[byte & 15U]);
+  }
+  return text;
+}
+
+std::uint64_t unsigned_bits(std::int64_t stored) { return std::bit_cast<std::uint64_t>(stored); }
+
+// A row of kClaimSql; the identities at the mark come apart.
+Claimed read_claimed(const SqlResult& rows, std::size_t row) {
+  Claimed claimed;
+  claimed.where = {std::string(rows.text(row, 0)),
+                   Partition(static_cast<std::int32_t>(rows.integer(row, 1)))};
+  claimed.epoch = Epoch(rows.integer(row, 2));
+  claimed.next = Offset(rows.integer(row, 3));
+  if (const auto lsn = rows.optional_integer(row, 5)) {
+    Position position{std::nullopt, Lsn(unsigned_bits(*lsn))};
+    if (const auto commit = rows.optional_integer(row, 4)) {
+      position.last_commit = Lsn(unsigned_bits(*commit));
+    }
+    claimed.mark.position = position;
+  }
+  if (const auto offset = rows.optional_integer(row, 6)) {
+    claimed.fingerprint = Fingerprint{Offset(*offset), KafkaTimestamp(rows.integer(row, 7)),
+                                      Hash64(unsigned_bits(rows.integer(row, 8))),
+                                      Hash64(unsigned_bits(rows.integer(row, 9)))};
+  }
+  claimed.parked = unsigned_bits(rows.integer(row, 10));
+  return claimed;
+}
+
+auto cell_of(const SuspectCell& cell) { return std::tie(cell.aggregate, cell.counter, cell.key); }
+
+// Both in the order of their primary key, so that two members wait in line. A cell that is suspect
+// for two reasons keeps the batch's own.
+std::vector<SuspectCell> merge_cells(std::span<const SuspectCell> own,
+                                     std::vector<SuspectCell> negative) {
+  std::vector<SuspectCell> cells(own.begin(), own.end());
+  std::move(negative.begin(), negative.end(), std::back_inserter(cells));
+  std::ranges::stable_sort(cells,
+                           [](const auto& a, const auto& b) { return cell_of(a) < cell_of(b); });
+  const auto doubled = std::ranges::unique(
+      cells, [](const auto& a, const auto& b) { return cell_of(a) == cell_of(b); });
+  cells.erase(doubled.begin(), doubled.end());
+  return cells;
+}
+
+PgOptions for_apply(PgOptions options) {
+  options.synchronous_commit = false;
+  return options;
+}
+
+}  // namespace
+
+PgStore::PgStore(const Declaration& declaration, PgStoreOptions options)
+    : declaration_(declaration),
+      claim_{std::move(options.group_id), declaration_hash(declaration)},
+      owner_(std::move(options.owner)),
+      session_(for_apply(std::move(options.pg)),
+               [this](PgConnection& connection) { prepare(connection); }) {}
+
+void PgStore::prepare(PgConnection& connection) const {
+  {
+    PgTransaction transaction(connection);
+    check_schema(transaction);
+    transaction.commit();
+  }
+  connection.prepare({"claim", "tidemark.progress"}, kClaimSql);
+  connection.prepare({"read_seen", "tidemark.progress"}, kSeenSql);
+  connection.prepare({"advance", "tidemark.progress"}, kAdvanceSql);
+  connection.prepare({"add_suspects", "tidemark.suspects"}, kSuspectsSql);
+  connection.prepare({"add_ranges", "tidemark.suspect_ranges"}, kRangesSql);
+  connection.prepare({"park", "tidemark.parked"}, kParkSql);
+  connection.prepare({"wal_positions", ""}, kWalSql);
+  connection.prepare({"record_data_loss", "tidemark.progress"}, kDataLossSql);
+  for (std::uint32_t i = 0; i < declaration_.aggregates.size(); ++i) {
+    const UpsertSql sql = upsert_sql(declaration_, AggregateIndex(i));
+    const std::string table = declaration_.aggregates[i].name.text();
+    connection.prepare({adding_name(i), table}, sql.adding);
+    connection.prepare({checking_name(i), table}, sql.checking);
+  }
+}
+
+// --- claim --------------------------------------------------------------------------------------
+
+std::vector<Claimed> PgStore::claim(std::span<const TopicPartition> partitions) {
+  std::vector<TopicPartition> wanted(partitions.begin(), partitions.end());
+  std::ranges::sort(wanted);
+  TIDEMARK_CHECK(std::ranges::adjacent_find(wanted) == wanted.end());
+  ArrayLiteral topics;
+  ArrayLiteral numbers;
+  for (const TopicPartition& where : wanted) {
+    topics.add(where.topic);
+    numbers.add(where.partition.value);
+  }
+  const SqlParams keys{topics.take(), numbers.take()};
+
+  PgTransaction transaction(session_.get());
+  // Before the state is read, in a statement of its own: a migration may be about to change it.
+  transaction.run_sql({"wait for migrations", ""},
+                      "select pg_advisory_xact_lock_shared(" + number(kStateLock) + ")");
+  check_state(transaction, claim_);
+  const SqlResult rows = transaction.run("claim", {keys[0], keys[1], owner_});
+  TIDEMARK_CHECK(rows.rows() == wanted.size());
+  std::vector<Claimed> claimed;
+  for (std::size_t row = 0; row < rows.rows(); ++row) {
+    claimed.push_back(read_claimed(rows, row));
+    TIDEMARK_CHECK(claimed.back().where == wanted[row]);  // the identities below go by place
+  }
+  const SqlResult seen = transaction.run("read_seen", keys);
+  for (std::size_t row = 0; row < seen.rows(); ++row) {
+    const auto at = static_cast<std::size_t>(seen.integer(row, 0));
+    claimed.at(at).mark.seen.emplace_back(unsigned_bits(seen.integer(row, 1)));
+  }
+  TIDEMARK_KILL_POINT("X9");
+  transaction.commit();
+  return claimed;
+}
+
+// --- apply --------------------------------------------------------------------------------------
+
+std::vector<SuspectCell> PgStore::upsert(PgTransaction& transaction, const Delta& delta) const {
+  std::vector<SuspectCell> negative;
+  for (std::uint32_t i = 0; i < delta.aggregates.size(); ++i) {
+    const AggregateDelta& aggregate = delta.aggregates[i];
+    if (aggregate.rows() == 0) continue;
+    const std::string statement = takes_away(aggregate) ? checking_name(i) : adding_name(i);
+    const SqlResult below = transaction.run(statement, upsert_params(aggregate));
+    for (std::size_t row = 0; row < below.rows(); ++row) {
+      for (std::uint32_t c = 0; c < aggregate.counters; ++c) {
+        if (!below.boolean(row, c + 1)) continue;
+        negative.push_back({AggregateIndex(i), CounterIndex(c), std::string(below.text(row, 0)),
+                            SuspectCause::kNegative});
+      }
+    }
+    TIDEMARK_KILL_POINT("X4");
+  }
+  return negative;
+}
+
+std::size_t PgStore::add_suspects(PgTransaction& transaction,
+                                  std::span<const SuspectCell> cells) const {
+  std::size_t new_negative = 0;
+  const auto same_counter = [](const SuspectCell& a, const SuspectCell& b) {
+    return a.aggregate == b.aggregate && a.counter == b.counter;
+  };
+  while (!cells.empty()) {  // one statement for each counter
+    const SuspectCell& first = cells.front();
+    const Aggregate& aggregate = declaration_.aggregate(first.aggregate);
+    ArrayLiteral keys;
+    ArrayLiteral causes;
+    std::size_t taken = 0;
+    for (; taken < cells.size() && same_counter(cells[taken], first); ++taken) {
+      keys.add(cells[taken].key);
+      causes.add(cause_name(cells[taken].cause));
+    }
+    const SqlResult added = transaction.run(
+        "add_suspects",
+        {aggregate.name.text(), aggregate.counters[first.counter.value].name, keys.take(),
+         causes.take(), std::string(cause_name(SuspectCause::kNegative))});
+    new_negative += static_cast<std::size_t>(added.integer(0, 0));
+    cells = cells.subspan(taken);
+  }
+  return new_negative;
+}
+
+void PgStore::add_ranges(PgTransaction& transaction, std::span<const SuspectRange> ranges) const {
+  if (ranges.empty()) return;
+  std::vector<SuspectRange> sorted(ranges.begin(), ranges.end());
+  std::ranges::sort(sorted);
+  ArrayLiteral aggregates;
+  ArrayLiteral counters;
+  ArrayLiteral causes;
+  for (const SuspectRange& range : sorted) {
+    const Aggregate& aggregate = declaration_.aggregate(range.aggregate);
+    aggregates.add(aggregate.name.text());
+    counters.add(aggregate.counters[range.counter.value].name);
+    causes.add(cause_name(range.cause));
+  }
+  transaction.run("add_ranges", {aggregates.take(), counters.take(), causes.take()});
+}
+
+void PgStore::park(PgTransaction& transaction, std::span<const ParkedRecord> records) const {
+  for (const ParkedRecord& record : records) {
+    transaction.run(
+        "park",
+        {record.where.topic, number(record.where.partition.value), number(record.offset.value),
+         number(record.timestamp.value), std::string(code_name(record.bad.code)), record.bad.reason,
+         bytea_text(record.key), bytea_text(record.payload), number(record.payload_bytes)});
+    TIDEMARK_KILL_POINT("X13");
+  }
+}
+
+ApplyResult PgStore::apply(const Delta& delta) {
+  TIDEMARK_CHECK(!delta.advances.empty());
+  TIDEMARK_CHECK(delta.aggregates.size() == declaration_.aggregates.size());
+  TIDEMARK_KILL_POINT("X2");
+  PgTransaction transaction(session_.get());
+  const SqlResult advanced = transaction.run("advance", advance_params(delta.advances));
+  if (advanced.affected() != delta.advances.size()) {
+    transaction.roll_back();
+    return {ApplyOutcome::kFenced, 0, 0};
+  }
+  TIDEMARK_KILL_POINT("X3");
+  std::vector<SuspectCell> negative = upsert(transaction, delta);
+  const std::size_t new_negative =
+      negative.empty()
+          ? add_suspects(transaction, delta.suspect_cells)
+          : add_suspects(transaction, merge_cells(delta.suspect_cells, std::move(negative)));
+  add_ranges(transaction, delta.suspect_ranges);
+  park(transaction, delta.parked);
+  TIDEMARK_KILL_POINT("X5");
+  transaction.commit();
+  std::size_t rows = 0;
+  for (const AggregateDelta& aggregate : delta.aggregates) rows += aggregate.rows();
+  return {ApplyOutcome::kApplied, rows, new_negative};
+}
+
+WalPositions PgStore::wal_positions() {
+  PgTransaction transaction(session_.get());
+  const SqlResult rows = transaction.run("wal_positions", {});
+  transaction.commit();
+  return {Lsn(unsigned_bits(rows.integer(0, 0))), Lsn(unsigned_bits(rows.integer(0, 1)))};
+}
+
+// --- data loss ----------------------------------------------------------------------------------
+
+std::vector<SuspectRange> PgStore::all_ranges(SuspectCause cause) const {
+  std::vector<SuspectRange> ranges;
+  for (std::uint32_t a = 0; a < declaration_.aggregates.size(); ++a) {
+    for (std::uint32_t c = 0; c < declaration_.aggregates[a].counters.size(); ++c) {
+      ranges.push_back({AggregateIndex(a), CounterIndex(c), cause});
+    }
+  }
+  return ranges;
+}
+
+bool PgStore::record_data_loss(const TopicPartition& where, Epoch epoch, std::string_view reason) {
+  PgTransaction transaction(session_.get());
+  transaction.run_sql({"make the commit durable", ""}, "set local synchronous_commit = on");
+  const SqlResult updated = transaction.run(
+      "record_data_loss",
+      {where.topic, number(where.partition.value), number(epoch.value), std::string(reason)});
+  if (updated.affected() == 0) {
+    transaction.roll_back();
+    return false;
+  }
+  add_ranges(transaction, all_ranges(SuspectCause::kDataLoss));
+  transaction.commit();
+  return true;
+}
+
+}  // namespace tidemark

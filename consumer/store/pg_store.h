@@ -1,0 +1,52 @@
+// Carries out deltas in Postgres: offsets, counters, suspects and parked records in one
+// transaction (DESIGN 4.1, rules P1 to P6).
+#pragma once
+
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "consumer/core/declaration.h"
+#include "consumer/core/ports.h"
+#include "consumer/store/pg.h"
+#include "consumer/store/state.h"
+
+namespace tidemark {
+
+struct PgStoreOptions {
+  PgOptions pg;          // synchronous_commit is set off: offsets and cells go together (rule P6)
+  std::string group_id;  // Kafka's consumer group; another than the state's is refused
+  std::string owner;     // names this member to operators: host and process, say
+};
+
+// See Store for the contract. Connects at the first call, and again after the connection was lost.
+class PgStore final : public Store {
+ public:
+  // `declaration` must outlive the store.
+  PgStore(const Declaration& declaration, PgStoreOptions options);
+
+  std::vector<Claimed> claim(std::span<const TopicPartition> partitions) override;
+  ApplyResult apply(const Delta& delta) override;
+  WalPositions wal_positions() override;
+  bool record_data_loss(const TopicPartition& where, Epoch epoch, std::string_view reason) override;
+
+  // The server's process that serves this store; connects when there is no connection.
+  int backend_pid() { return session_.get().backend_pid(); }
+
+ private:
+  void prepare(PgConnection& connection) const;
+  // Both give suspects: cells that fell below zero, and how many of those were new.
+  std::vector<SuspectCell> upsert(PgTransaction& transaction, const Delta& delta) const;
+  std::size_t add_suspects(PgTransaction& transaction, std::span<const SuspectCell> cells) const;
+  void add_ranges(PgTransaction& transaction, std::span<const SuspectRange> ranges) const;
+  void park(PgTransaction& transaction, std::span<const ParkedRecord> records) const;
+  std::vector<SuspectRange> all_ranges(SuspectCause cause) const;
+
+  const Declaration& declaration_;
+  StateClaim claim_;
+  std::string owner_;
+  PgSession session_;
+};
+
+}  // namespace tidemark

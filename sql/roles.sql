@@ -1,0 +1,69 @@
+-- Tidemark's two roles and their rights on the music network's tables. Run once, and again after
+-- the tables changed, with psql, in the application's database, as its owner or a superuser:
+--
+--     psql -v ON_ERROR_STOP=1 -f sql/roles.sql "dbname=app"
+--
+-- tidemark_migrate makes and owns schema tidemark; tidemark_run is what the service runs as, and
+-- gets its rights on that schema from `tidemark migrate --run-role tidemark_run`. Neither can log
+-- in by password yet: set one by `\password tidemark_run` (psql sends it hashed), or let
+-- pg_hba.conf take another method (cert, scram, peer).
+--
+-- For another declaration, `tidemark migrate --print-grants` prints what stands below in grants.
+
+do $$
+begin
+  if not exists (select from pg_roles where rolname = 'tidemark_migrate') then
+    create role tidemark_migrate login;
+  end if;
+  if not exists (select from pg_roles where rolname = 'tidemark_run') then
+    create role tidemark_run login;
+  end if;
+  execute format('grant connect, create on database %I to tidemark_migrate', current_database());
+  execute format('grant connect on database %I to tidemark_run', current_database());
+end
+$$;
+
+grant usage on schema public to tidemark_run;
+
+-- Grants on the tables that are there: a table that isn't is said, and passed over.
+do $$
+declare
+  item record;
+begin
+  for item in
+    select * from (values
+      -- Watched tables are only read.
+      ('public.follows', 'select'),
+      ('public.playlists', 'select'),
+      ('public.remixes', 'select'),
+      ('public.reposts', 'select'),
+      ('public.saves', 'select'),
+      ('public.tracks', 'select'),
+      ('public.user_events', 'select'),
+      ('public.users', 'select'),
+      -- Of the aggregates only the key, the counters and what is looked up.
+      ('public.aggregate_playlist',
+       'select (playlist_id, repost_count, save_count, is_album),
+        insert (playlist_id, repost_count, save_count, is_album),
+        update (repost_count, save_count, is_album)'),
+      ('public.aggregate_track',
+       'select (track_id, repost_count, save_count),
+        insert (track_id, repost_count, save_count),
+        update (repost_count, save_count)'),
+      ('public.aggregate_user',
+       'select (user_id, track_count, total_track_count, playlist_count, album_count,
+                follower_count, following_count, repost_count, track_save_count),
+        insert (user_id, track_count, total_track_count, playlist_count, album_count,
+                follower_count, following_count, repost_count, track_save_count),
+        update (track_count, total_track_count, playlist_count, album_count,
+                follower_count, following_count, repost_count, track_save_count)')
+    ) as wanted (table_name, rights)
+  loop
+    if to_regclass(item.table_name) is null then
+      raise notice 'no table %: nothing granted on it', item.table_name;
+    else
+      execute format('grant %s on table %s to tidemark_run', item.rights, item.table_name);
+    end if;
+  end loop;
+end
+$$;

@@ -1,0 +1,318 @@
+"""One scenario's own database, topics, group and members on the shared stack, and what proves them right.
+
+Each world watches every change of tidemark.progress by a trigger of its own: how far each
+transaction went, under which epoch, and when. `verify` ends a scenario: the counters are recomputed
+by ops/app/checker.py, and the applied offsets are demanded to be whole.
+"""
+
+import dataclasses
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+
+REPO = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+sys.path[:0] = [path for path in (REPO, os.path.join(REPO, "ops", "app")) if path not in sys.path]
+
+import checker  # noqa: E402
+from ops.stack import Client, StackError, debezium_config, wait_until  # noqa: E402
+
+TABLES = ("reposts", "saves", "follows", "user_events", "users", "tracks", "playlists", "remixes")
+LOGICAL_KEYS = ";".join(f"public.{table}:{columns}" for table, columns in {
+    "follows": "follower_user_id,followee_user_id",
+    "reposts": "user_id,repost_item_id,repost_type",
+    "saves": "user_id,save_item_id,save_type",
+    "tracks": "track_id", "playlists": "playlist_id", "users": "user_id"}.items())
+PARTITIONS = 2
+DRAIN_S_MAX = 120    # for a slow machine; past this something is stuck
+COMMAND_S_MAX = 90
+SESSION_MS = 4000    # a killed member's partitions wait so long for their new owner
+STACK_SETTINGS = {"group.min.session.timeout.ms": "1000"}
+
+AUDIT = """
+create table public.e2e_audit (
+    id bigserial primary key, at timestamptz not null default clock_timestamp(), topic text, partition int,
+    owner text, epoch bigint, from_offset bigint, to_offset bigint, claimed boolean);
+create function public.e2e_note() returns trigger language plpgsql security definer as $$
+begin
+    insert into public.e2e_audit (topic, partition, owner, epoch, from_offset, to_offset, claimed)
+    values (new.topic, new.partition, new.owner, new.epoch, coalesce(old.next_offset, -1), new.next_offset,
+            old is null or new.epoch <> old.epoch);
+    return null;
+end $$;
+create trigger e2e_note after insert or update on tidemark.progress for each row execute function public.e2e_note();
+"""
+
+
+class Failed(Exception):
+    """What a scenario demanded and did not find, in words."""
+
+
+def demand(good, text):
+    if not good:
+        raise Failed(text)
+
+
+@dataclasses.dataclass
+class Answer:
+    """What a one-shot command ended with."""
+    code: int
+    out: str
+    err: str
+
+
+@dataclasses.dataclass
+class Binaries:
+    plain: str  # as it is shipped
+    kill: str   # with kill points
+
+
+class World:
+    """All names begin with `name`; close() ends and removes everything but the logs."""
+
+    tables = TABLES
+
+    def __init__(self, stack, name, binaries, long=False):
+        self.stack, self.name, self.binaries, self.long = stack, name, binaries, long
+        self.client = Client(stack.kafka.bootstrap)
+        self.members = []
+        self.proxies = []
+        self.connector = None
+        self.tolerated = set()  # columns that may differ, where a scenario loses records on purpose
+        self.fenced_seen = 0
+
+    def topic(self, table):
+        return f"{self.name}.public.{table}"
+
+    # -- making
+    def make_database(self, template=None):
+        postgres = self.stack.postgres
+        if template:
+            postgres.execute(f'create database "{self.name}" template "{template}"')
+        else:
+            postgres.create_database(self.name)
+            postgres.psql(os.path.join(REPO, "ops", "app", "schema.sql"), self.name)
+        postgres.psql(os.path.join(REPO, "sql", "roles.sql"), self.name)
+
+    def make_topics(self, tables=TABLES):
+        for table in tables:
+            self.client.create_topic(self.topic(table), PARTITIONS)
+        wait_until(lambda: all(self.client.topics().get(self.topic(table)) == PARTITIONS for table in tables),
+                   30, "the scenario's topics")
+
+    def make_connector(self, logical_keys=True):
+        self.connector = self.name
+        self.stack.connect.create_connector(self.name, debezium_config(
+            self.stack.postgres, self.name, [f"public.{table}" for table in TABLES], prefix=self.name,
+            slot=self.name, publication=self.name, message_key_columns=LOGICAL_KEYS if logical_keys else ""))
+
+    def write_config(self, name, port, *, kafka=None, connection=None, schemas=None, group=None, limits=""):
+        """A member's configuration; `kafka` are further librdkafka properties."""
+        settings = {"bootstrap.servers": self.stack.kafka.bootstrap, "group.id": group or self.name,
+                    "session.timeout.ms": str(SESSION_MS), "heartbeat.interval.ms": "500"} | (kafka or {})
+        postgres = self.stack.postgres
+        path = self.stack.path(f"{self.name}-{name}.toml")
+        with open(path, "w", encoding="utf-8") as out:
+            out.write("[kafka]\n" + "".join(f'"{key}" = "{value}"\n' for key, value in settings.items()))
+            out.write(f"""
+[topics]
+prefix = "{self.name}"
+
+[postgres]
+connection = "{connection or postgres.dsn(self.name, "tidemark_run")}"
+migrate_connection = "{postgres.dsn(self.name, "tidemark_migrate")}"
+
+[schemas]
+path = "{schemas or os.path.join(REPO, "schemas")}"
+
+[http]
+listen = "127.0.0.1:{port}"
+{limits}""")
+        return path
+
+    def migrate(self):
+        answer = self.command("migrate", "--run-role", "tidemark_run")
+        demand(answer.code == 0, f"migrate ended with {answer.code}: {answer.err}")
+        self.sql(AUDIT)
+
+    def member(self, *, kill=None, via=None, start=True, binary=None, name=None, **config):
+        """A member, started; `kill` arms a kill point, `via` is a proxy in front of Postgres."""
+        number = len(self.members) + 1
+        name, port = name or f"m{number}", self.stack.free_port()
+        if via is not None:
+            config["connection"] = via.dsn(self.name, "tidemark_run")
+        path = self.write_config(name, port, **config)
+        member = self.stack.member(path, port, name=f"{self.name}-{name}",
+                                   binary=binary or (self.binaries.kill if kill else self.binaries.plain),
+                                   env={"TIDEMARK_KILL": kill} if kill else None)
+        self.members.append(member)
+        if start:
+            member.start()
+        return member
+
+    def proxy(self):
+        proxy = self.stack.proxy()
+        self.proxies.append(proxy)
+        return proxy
+
+    def command(self, *arguments, config=None):
+        """Runs one command of the plain binary to its end."""
+        path = config or self.write_config("cli", self.stack.free_port())
+        done = subprocess.run([self.binaries.plain, *arguments, "--config", path], capture_output=True, text=True,
+                              stdin=subprocess.DEVNULL, timeout=COMMAND_S_MAX, check=False)
+        return Answer(done.returncode, done.stdout, done.stderr)
+
+    def status(self):
+        answer = self.command("status", "--json")
+        demand(answer.code == 0, f"status ended with {answer.code}: {answer.err}")
+        return json.loads(answer.out)
+
+    # -- asking
+    def sql(self, text, parameters=None):
+        return self.stack.postgres.execute(text, parameters, dbname=self.name)
+
+    def ends(self):
+        return {(self.topic(table), partition): end for table in TABLES
+                for partition, end in self.client.end_offsets(self.topic(table)).items()}
+
+    def applied(self):
+        return {(topic, partition): at for topic, partition, at in
+                self.sql("select topic, partition, next_offset from tidemark.progress")}
+
+    def owners(self):
+        """{pid of a member: how many partitions it claimed last}."""
+        return {int(owner.rpartition(":")[2]): count for owner, count in
+                self.sql("select owner, count(*) from tidemark.progress group by 1")}
+
+    def records_applied(self):
+        return sum(at for at in self.applied().values() if at > 0)
+
+    def check_members(self, dead=()):
+        for member in self.members:
+            if member in dead or member.exit_code() is None or member.exit_code() in (0, -9):
+                continue
+            raise Failed(f"{member.name} ended by itself, with {member.exit_code()}:\n{member.process.tail()}")
+
+    def lag(self, ends):
+        applied = self.applied()
+        return sum(max(0, end - max(0, applied.get(where, 0))) for where, end in ends.items())
+
+    def fenced(self):
+        """Batches that living members dropped as another owner had moved on."""
+        return int(sum(member.metric("tidemark_fenced_batches_total") for member in self.members
+                       if member.running() and member.is_live()))
+
+    # -- waiting
+    def wait_applied(self, ends=None, timeout_s=DRAIN_S_MAX):
+        """Until everything up to `ends` (now, by default) is applied; returns the seconds."""
+        ends, begin = ends or self.ends(), time.monotonic()
+        deadline = begin + timeout_s
+        while True:
+            self.check_members()
+            left = self.lag(ends)
+            if not left:
+                return time.monotonic() - begin
+            if time.monotonic() > deadline:
+                applied = self.applied()
+                stuck = {where: (applied.get(where), end) for where, end in ends.items() if applied.get(where, 0) < end}
+                raise Failed(f"{left} records are not applied after {timeout_s} s: {stuck}")
+            time.sleep(0.1)
+
+    def wait_streamed(self):
+        """Until Debezium has sent all that is committed now."""
+        (last,), = self.sql("select pg_current_wal_insert_lsn()")
+
+        def passed():
+            self.sql("select pg_logical_emit_message(true, 'e2e', 'passed')")
+            return self.sql("select 1 from pg_replication_slots where slot_name = %s and confirmed_flush_lsn >= %s",
+                            (self.name, last))
+        wait_until(passed, DRAIN_S_MAX, "Debezium's slot at the last commit")
+
+    def wait_records(self, count, timeout_s=60):
+        """Until so many records are applied in all."""
+        def there():
+            self.check_members()
+            return self.records_applied() >= count
+        wait_until(there, timeout_s, f"{count} records applied")
+
+    def wait_more(self, count=1, timeout_s=60):
+        """Until so many more records are applied; only while traffic goes on."""
+        self.wait_records(self.records_applied() + count, timeout_s)
+
+    # -- proving
+    def verify(self, whole=True):
+        """Counters right, offsets whole; returns the figures. `whole`: no partition was begun anew."""
+        counted = checker.check(self.stack.postgres.dsn(self.name))
+        wrong = [str(d) for d in counted.differences if d.column not in self.tolerated]
+        demand(counted.checked > 0, "there was no cell to check")
+        if wrong or (counted.different and not self.tolerated):
+            raise Failed(f"{counted.different} of {counted.checked} cells differ:\n  " + "\n  ".join(wrong[:10]))
+        records = self.verify_progress(whole)
+        return (f"cells checked: {counted.checked}, cells different: {counted.different}; {records} records, "
+                f"no holes")
+
+    def verify_progress(self, whole):
+        """The advances of each partition are one chain from its first record to its end."""
+        broken = self.sql("""
+            select topic, partition, from_offset, to_offset, before from (
+                select *, lag(to_offset) over w as before, lag(epoch) over w as epoch_before
+                from public.e2e_audit window w as (partition by topic, partition order by id)) a
+            where from_offset <> coalesce(before, -1) or epoch < epoch_before
+               or (to_offset < from_offset and %s) or (to_offset > from_offset and claimed)""", (whole,))
+        demand(not broken, f"the offsets jumped: {broken[:5]}")
+        behind = {where: (self.applied().get(where), end) for where, end in self.ends().items()
+                  if end > 0 and self.applied().get(where) != end}
+        demand(not behind, f"the stored offsets are not the ends: {behind}")
+        return self.records_applied()
+
+    def first_commit_ms(self, pid):
+        """From a member's last claim until the first batch that it committed after it."""
+        rows = self.sql("""
+            with claim as (select max(id) as id, max(at) as at from public.e2e_audit
+                           where claimed and owner like %s)
+            select extract(epoch from min(a.at) - min(claim.at)) * 1000 from public.e2e_audit a, claim
+            where a.id > claim.id and a.owner like %s and not a.claimed""", (f"%:{pid}", f"%:{pid}"))
+        return None if rows[0][0] is None else round(float(rows[0][0]))
+
+    # -- ending
+    def close(self, logs=None):
+        """kill -9 of the members; database, topics and connector go. `logs`: a folder for their logs."""
+        for member in self.members:
+            member.kill9()
+            if logs and os.path.exists(member.log):
+                os.makedirs(logs, exist_ok=True)
+                shutil.copy(member.log, logs)
+        for proxy in self.proxies:
+            proxy.stop()
+        for step in (self._drop_connector, self._drop_topics, self._drop_database):
+            try:
+                step()
+            except (StackError, RuntimeError, OSError) as problem:
+                print(f"  ({self.name}: {problem})", file=sys.stderr)
+        self.client.close()
+
+    def release_source(self):
+        """Ends what holds on to the database and the topics from the outside."""
+        self._drop_connector()
+        self._drop_topics()
+        self.client.close()
+
+    def _drop_connector(self):
+        if not self.connector:
+            return
+        self.stack.connect.delete_connector(self.connector)
+        postgres, slot = self.stack.postgres, (self.connector,)
+        wait_until(lambda: not postgres.execute(
+            "select 1 from pg_replication_slots where slot_name = %s and active", slot), 30, "the idle slot")
+        postgres.execute("select pg_drop_replication_slot(slot_name) from pg_replication_slots where slot_name = %s", slot)
+        self.connector = None
+
+    def _drop_topics(self):
+        for topic in self.client.topics():
+            if topic.startswith(f"{self.name}."):
+                self.client.delete_topic(topic)
+
+    def _drop_database(self):
+        self.stack.postgres.execute(f'drop database if exists "{self.name}" with (force)')
