@@ -54,7 +54,10 @@ void CellTable::add(std::size_t row, CounterIndex counter, std::int32_t delta) {
 
 void CellTable::gather(const std::vector<std::uint32_t>& order, AggregateDelta& out) {
   out.deltas.reserve(deltas_.size());
+  out.places.resize(order.size());
+  std::uint32_t place = 0;
   for (const std::uint32_t row : order) {
+    out.places[row] = place++;
     if (text_keys_) {
       out.text_keys.push_back(std::move(texts_[static_cast<std::size_t>(keys_[row])]));
     } else {

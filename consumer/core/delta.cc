@@ -26,6 +26,18 @@ std::string_view cause_name(SuspectCause cause) {
       return "data_loss";
     case SuspectCause::kNewCounter:
       return "new_counter";
+    case SuspectCause::kStart:
+      return "start";
+    case SuspectCause::kNewHistory:
+      return "new_history";
+    case SuspectCause::kRepartitioned:
+      return "repartitioned";
+    case SuspectCause::kReplay:
+      return "replay";
+    case SuspectCause::kRequested:
+      return "requested";
+    case SuspectCause::kLocked:
+      return "locked";
   }
   return "?";
 }

@@ -22,22 +22,40 @@ struct AggregateDelta {
   std::vector<std::string> text_keys;      // ascending bytewise; empty for integer keys
   std::vector<std::int32_t> deltas;        // may be 0: the row must exist, or be looked up again
   std::vector<bool> touched;               // per counter: whether any row's delta is not 0
+  // Where the rows that LoggedDelta counts, in the order in which they were made, stand here.
+  std::vector<std::uint32_t> places;
 
   std::size_t rows() const { return integer_keys.empty() ? text_keys.size() : integer_keys.size(); }
 };
 
+// One contribution to a cell, as it was folded: what a fence decides about (rule F1).
+struct LoggedDelta {
+  Lsn lsn;              // of the change
+  std::uint32_t tx_id;  // source.txId
+  std::uint32_t row;    // see AggregateDelta::places
+  std::uint16_t aggregate;
+  std::uint16_t counter;
+  std::int16_t delta;
+};
+
 // Why cells became suspect. Stored as text: never rename.
 enum class SuspectCause : std::uint8_t {
-  kSnapshotRow,   // op=r
-  kPartialImage,  // before is missing or partial, or a needed value is unavailable
-  kNotNew,        // below the mark or seen at it (from the recounter on)
-  kNoPosition,    // no usable position
-  kNoKey,         // a null key: no home partition (N3)
-  kTruncate,      // op=t
-  kParked,        // a record that could not be taken
-  kNegative,      // the stored value fell below zero
-  kDataLoss,      // records were purged before they were read, or the topic was made anew
-  kNewCounter,    // declared after the state was made
+  kSnapshotRow,    // op=r
+  kPartialImage,   // before is missing or partial, or a needed value is unavailable
+  kNotNew,         // below the mark or seen at it
+  kNoPosition,     // no usable position, or no transaction id
+  kNoKey,          // a null key: no home partition (N3)
+  kTruncate,       // op=t
+  kParked,         // a record that could not be taken
+  kNegative,       // the stored value fell below zero
+  kDataLoss,       // records were purged before they were read, or the topic was made anew
+  kNewCounter,     // declared after the state was made
+  kStart,          // the state is new: nothing was counted before
+  kNewHistory,     // the database went back, or is another one: failover, restore (F8)
+  kRepartitioned,  // partitions were added to a topic (N3)
+  kReplay,         // an operator had the stream read again
+  kRequested,      // an operator asked for a recount
+  kLocked,         // another writer held the row when it was recounted (F5)
 };
 std::string_view cause_name(SuspectCause cause);
 
@@ -102,7 +120,7 @@ struct BatchFigures {
   std::size_t records = 0;
   std::size_t bytes = 0;
   std::size_t changes = 0;            // decoded changes
-  std::size_t duplicates = 0;         // not new: dropped
+  std::size_t duplicates = 0;         // not new
   std::size_t skipped[5] = {};        // by SkipReason
   std::int64_t oldest_append_ms = 0;  // smallest Kafka timestamp; 0 when there is none
   std::int64_t newest_append_ms = 0;
@@ -114,6 +132,10 @@ struct Delta {
   std::vector<SuspectRange> suspect_ranges;
   std::vector<ParkedRecord> parked;
   std::vector<Advance> advances;  // sorted by topic and partition
+  // What the deltas are the sum of, so that fences can take out what they saw.
+  std::vector<LoggedDelta> log;
+  // The transactions behind deltas, suspects and touched rows (rule F2); neighbours differ.
+  std::vector<std::uint32_t> transactions;
   BatchFigures figures;
 
   std::size_t rows() const;

@@ -69,6 +69,10 @@ std::string key_text(const Value& key) {
 bool is_unknown(const Value& value) { return std::holds_alternative<Unknown>(value); }
 bool is_null(const Value& value) { return std::holds_alternative<Null>(value); }
 
+bool only_touches(const TouchOnly& touch, const Change& change, Offset offset) {
+  return offset < touch.below || (change.position && change.position->lsn <= touch.until);
+}
+
 struct PartitionState {
   FoldPartition at;    // as after the batch so far
   Offset from;         // where the batch started
@@ -87,6 +91,9 @@ struct Fold::Impl {
   std::vector<SuspectCell> suspect_cells;
   std::vector<SuspectRange> suspect_ranges;
   std::vector<ParkedRecord> parked;
+  std::vector<LoggedDelta> log;
+  std::vector<std::uint32_t> transactions;
+  LoggedDelta folding{};  // of the change in hand: its position and transaction
   BatchFigures figures;
   RowImage assumed_before;                       // for an update whose before is missing
   std::vector<std::vector<RowMaker>> looked_up;  // by table: the aggregates that look it up
@@ -103,7 +110,8 @@ struct Fold::Impl {
 
   void count_record(const Record& record);
   void drop_batch();
-  void fold_change(const Change& change, Mark& mark, bool has_key);
+  void note_transaction(const Change& change);
+  void fold_change(const Change& change, PartitionState& partition, Offset offset);
   void apply_transition(const Table& table, const RowImage& before, const RowImage& after);
   void suspect_row(const Table& table, const Contribution& contribution, const RowImage& row,
                    SuspectCause cause);
@@ -142,8 +150,13 @@ std::size_t Fold::Impl::row_of(AggregateIndex aggregate, const Value& key) {
 
 void Fold::Impl::add(const Contribution& contribution, const Value& key, std::int32_t delta) {
   if (is_null(key)) return;  // as in SQL: a null groups with no aggregate row
-  cells[contribution.aggregate.value].add(row_of(contribution.aggregate, key), contribution.counter,
-                                          delta);
+  const std::size_t row = row_of(contribution.aggregate, key);
+  cells[contribution.aggregate.value].add(row, contribution.counter, delta);
+  folding.row = static_cast<std::uint32_t>(row);
+  folding.aggregate = static_cast<std::uint16_t>(contribution.aggregate.value);
+  folding.counter = static_cast<std::uint16_t>(contribution.counter.value);
+  folding.delta = static_cast<std::int16_t>(delta);
+  log.push_back(folding);
 }
 
 void Fold::Impl::touch(AggregateIndex aggregate, const Value& key) {
@@ -170,7 +183,8 @@ void Fold::Impl::suspect_row(const Table& table, const Contribution& contributio
                              const RowImage& row, SuspectCause cause) {
   if (row.empty()) return;
   const Truth counts = both(evaluate(table.active, row), evaluate(contribution.when, row));
-  if (counts == Truth::kFalse) return;
+  // A snapshot's row that counts nowhere may be the repair of one that was counted.
+  if (counts == Truth::kFalse && cause != SuspectCause::kSnapshotRow) return;
   const Value& key = row[contribution.key.value];
   if (is_null(key)) return;
   if (is_unknown(key)) {
@@ -249,8 +263,21 @@ void Fold::Impl::touch_rows(const Table& table, const Change& change) {
   }
 }
 
-void Fold::Impl::fold_change(const Change& change, Mark& mark, bool has_key) {
+// Rule F2: what the batch says of a transaction must be visible to every later recount. A
+// snapshot's row names the snapshot's own transaction, which says nothing.
+void Fold::Impl::note_transaction(const Change& change) {
+  if (!change.tx_id || change.op == Op::kRead) return;
+  folding.tx_id = static_cast<std::uint32_t>(*change.tx_id);
+  if (change.position) folding.lsn = change.position->lsn;
+  if (transactions.empty() || transactions.back() != folding.tx_id) {
+    transactions.push_back(folding.tx_id);
+  }
+}
+
+void Fold::Impl::fold_change(const Change& change, PartitionState& partition, Offset offset) {
   const Table& table = declaration.table(change.table);
+  Mark& mark = partition.at.mark;
+  note_transaction(change);
   if (change.op == Op::kTruncate) {
     observe(mark, change.position, identity.of(table, change));
     suspect_table(table, SuspectCause::kTruncate);
@@ -261,7 +288,7 @@ void Fold::Impl::fold_change(const Change& change, Mark& mark, bool has_key) {
     suspect_change(table, change, SuspectCause::kSnapshotRow);
     return;
   }
-  if (!has_key) {
+  if (!change.has_key) {
     touch_rows(table, change);
     suspect_change(table, change, SuspectCause::kNoKey);
     return;
@@ -269,6 +296,14 @@ void Fold::Impl::fold_change(const Change& change, Mark& mark, bool has_key) {
   switch (observe(mark, change.position, identity.of(table, change))) {
     case Novelty::kNew:
       touch_rows(table, change);
+      if (!change.tx_id) {  // no fence could tell whether it was counted
+        suspect_change(table, change, SuspectCause::kNoPosition);
+        return;
+      }
+      if (only_touches(partition.at.touch_only, change, offset)) {
+        suspect_change(table, change, SuspectCause::kNotNew);
+        return;
+      }
       apply_transition(table, before_of(table, change), change.after);
       return;
     case Novelty::kUnknown:
@@ -291,6 +326,8 @@ void Fold::Impl::drop_batch() {
   suspect_cells.clear();
   suspect_ranges.clear();
   parked.clear();
+  log.clear();
+  transactions.clear();
   figures = {};
 }
 
@@ -312,7 +349,7 @@ void Fold::reset(std::span<const FoldPartition> partitions) {
 void Fold::add_change(const Record& record, const Change& change) {
   impl_->count_record(record);
   ++impl_->figures.changes;
-  impl_->fold_change(change, impl_->partitions[record.slot].at.mark, change.has_key);
+  impl_->fold_change(change, impl_->partitions[record.slot], record.offset);
 }
 
 void Fold::add_skip(const Record& record, SkipReason reason) {
@@ -373,6 +410,8 @@ Delta Fold::take() {
         return std::tie(a.aggregate, a.counter) == std::tie(b.aggregate, b.counter);
       });
   delta.parked = std::exchange(impl_->parked, {});
+  delta.log = std::exchange(impl_->log, {});
+  delta.transactions = std::exchange(impl_->transactions, {});
   for (PartitionState& partition : impl_->partitions) {
     if (!partition.moved) continue;
     delta.advances.push_back({.where = partition.at.where,

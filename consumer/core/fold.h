@@ -27,6 +27,7 @@ struct FoldPartition {
   Epoch epoch;
   Offset next;  // the next expected offset; gaps are Kafka's own
   Mark mark;
+  TouchOnly touch_only = {};
 };
 
 // Builds one batch at a time; partitions and their marks go on from batch to batch.

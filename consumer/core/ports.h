@@ -116,6 +116,7 @@ struct Claimed {
   Mark mark;
   std::optional<Fingerprint> fingerprint;
   std::uint64_t parked = 0;  // how many of its records are parked
+  TouchOnly touch_only = {};
 };
 
 enum class ApplyOutcome : std::uint8_t {
@@ -133,6 +134,8 @@ struct ApplyResult {
   ApplyOutcome outcome = ApplyOutcome::kApplied;
   std::size_t rows_written = 0;
   std::size_t negative_cells = 0;
+  std::size_t skipped_changes = 0;  // contributions that a recount had counted already (F1)
+  std::size_t suspects = 0;         // cells and ranges that the batch names
 };
 
 // Carries out deltas in Postgres. One connection and one thread each. Throws WorldError; after one,

@@ -30,6 +30,15 @@ struct Mark {
   friend bool operator==(const Mark&, const Mark&) = default;
 };
 
+// Changes that prove nothing though they are new, as the mark can't be trusted for them (rules N3,
+// F8): their cells are recounted.
+struct TouchOnly {
+  Offset below{0};  // those at lower offsets
+  Lsn until{0};     // those whose LSN is at or below
+  // None by default.
+  friend bool operator==(const TouchOnly&, const TouchOnly&) = default;
+};
+
 // How a change stands to a mark (rule N1).
 enum class Novelty : std::uint8_t {
   kNew,         // above the mark, or at it with an identity not yet seen there
