@@ -26,6 +26,9 @@ struct AggregateDelta {
   std::vector<std::uint32_t> places;
 
   std::size_t rows() const { return integer_keys.empty() ? text_keys.size() : integer_keys.size(); }
+  std::string key_text(std::size_t row) const {
+    return integer_keys.empty() ? text_keys[row] : std::to_string(integer_keys[row]);
+  }
 };
 
 // One contribution to a cell, as it was folded: what a fence decides about (rule F1).

@@ -56,12 +56,12 @@ class SeenTest {
 // Keys of one aggregate, in their text form; ordered as numbers for integer keys, else bytewise.
 struct KeySet {
   // Without `listed`: all keys from `from` up to and without `to`; none: open on that side.
-  std::optional<std::string> from;
-  std::optional<std::string> to;
+  std::optional<std::string> from = {};
+  std::optional<std::string> to = {};
   // Just these keys.
-  std::optional<std::vector<std::string>> listed;
+  std::optional<std::vector<std::string>> listed = {};
   // Of a range, those that it leaves out.
-  std::vector<std::string> except;
+  std::vector<std::string> except = {};
 
   friend bool operator==(const KeySet&, const KeySet&) = default;
 };

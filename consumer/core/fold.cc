@@ -70,7 +70,7 @@ bool is_unknown(const Value& value) { return std::holds_alternative<Unknown>(val
 bool is_null(const Value& value) { return std::holds_alternative<Null>(value); }
 
 bool only_touches(const TouchOnly& touch, const Change& change, Offset offset) {
-  return offset < touch.below || (change.position && change.position->lsn <= touch.until);
+  return offset < touch.below || (change.position && change.position->lsn < touch.until);
 }
 
 struct PartitionState {

@@ -34,7 +34,7 @@ struct Mark {
 // F8): their cells are recounted.
 struct TouchOnly {
   Offset below{0};  // those at lower offsets
-  Lsn until{0};     // those whose LSN is at or below
+  Lsn until{0};     // those with a lower LSN
   // None by default.
   friend bool operator==(const TouchOnly&, const TouchOnly&) = default;
 };

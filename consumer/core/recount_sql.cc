@@ -210,4 +210,111 @@ std::string recount_all_sql(const Declaration& declaration, AggregateIndex aggre
   return sum_sql(counted, parts);
 }
 
+namespace {
+
+// Text sorts bytewise here and in the fold, whatever the database's collation is.
+std::string ordered(const Aggregate& aggregate, std::string key) {
+  return aggregate.key_type == ColumnType::kText ? key + " collate \"C\"" : key;
+}
+
+// A source column as the aggregate's key, ordered.
+std::string ordered_source_sql(const KeyGroup& group, const Aggregate& aggregate) {
+  const Column& column = group.table->columns[group.key.value];
+  if (is_integer(aggregate.key_type)) return column_sql(column, kRow);
+  return ordered(aggregate, key_sql(group, aggregate));
+}
+
+struct Maker {
+  const Table* table;
+  ColumnIndex key;
+};
+
+std::vector<Maker> makers_of(const Declaration& declaration, AggregateIndex aggregate) {
+  std::vector<Maker> makers;
+  for (const Table& table : declaration.tables) {
+    for (const RowMaker& maker : table.makes) {
+      if (maker.aggregate == aggregate) makers.push_back({&table, maker.key});
+    }
+  }
+  return makers;
+}
+
+// The key of the row so many rows further on, of one ordered column.
+std::string end_of_part_sql(const std::string& table, const std::string& alias,
+                            const std::string& key, const std::string& after,
+                            const std::string& rows) {
+  return fmt::format(
+      "(select {2} as k from {0} as {1} where {2} is not null{3} order by {2} offset {4} limit 1)",
+      table, alias, key, after, rows);
+}
+
+}  // namespace
+
+std::string ordered_key_sql(const Aggregate& aggregate, std::string_view alias) {
+  return ordered(aggregate, fmt::format("{}.{}", alias, quote_identifier(aggregate.key)));
+}
+
+std::string in_range_sql(const Aggregate& aggregate, std::string_view key, RangeBounds bounds) {
+  const std::string type(type_name(aggregate.key_type));
+  if (!bounds.from && !bounds.to) return "true";
+  if (!bounds.to) return fmt::format("{} >= $1::{}", key, type);
+  if (!bounds.from) return fmt::format("{} < $1::{}", key, type);
+  return fmt::format("{0} >= $1::{1} and {0} < $2::{1}", key, type);
+}
+
+std::string recount_range_sql(const Declaration& declaration, AggregateIndex aggregate,
+                              RangeBounds bounds) {
+  const Aggregate& counted = declaration.aggregate(aggregate);
+  std::vector<std::string> parts;
+  for (const KeyGroup& group : groups_of(declaration, aggregate)) {
+    const Column& key = group.table->columns[group.key.value];
+    parts.push_back(
+        group_sql(counted, group,
+                  fmt::format("{} is not null and {}", column_sql(key, kRow),
+                              in_range_sql(counted, ordered_source_sql(group, counted), bounds))));
+  }
+  for (const Maker& maker : makers_of(declaration, aggregate)) {
+    const KeyGroup group{maker.table, maker.key, {}};
+    const Column& key = maker.table->columns[maker.key.value];
+    parts.push_back(fmt::format("select {} from {} as {} where {} is not null and {}",
+                                zeros_sql(counted, key_sql(group, counted)),
+                                quote_name(maker.table->name), kRow, column_sql(key, kRow),
+                                in_range_sql(counted, ordered_source_sql(group, counted), bounds)));
+  }
+  if (parts.empty()) {
+    parts.push_back(
+        fmt::format("select {} where false",
+                    zeros_sql(counted, fmt::format("null::{}", type_name(counted.key_type)))));
+  }
+  return sum_sql(counted, parts);
+}
+
+std::string range_end_sql(const Declaration& declaration, AggregateIndex aggregate, bool from) {
+  const Aggregate& counted = declaration.aggregate(aggregate);
+  const std::string rows = from ? "$2::bigint" : "$1::bigint";
+  const auto after = [&](const std::string& key) {
+    if (!from) return std::string();
+    return fmt::format(" and {} > $1::{}", key, type_name(counted.key_type));
+  };
+  std::vector<std::string> parts;
+  const std::string own = ordered_key_sql(counted, "t");
+  parts.push_back(end_of_part_sql(quote_name(counted.name), "t", own, after(own), rows));
+  std::vector<KeyGroup> groups = groups_of(declaration, aggregate);
+  for (const Maker& maker : makers_of(declaration, aggregate)) {
+    groups.push_back({maker.table, maker.key, {}});
+  }
+  for (const KeyGroup& group : groups) {
+    const std::string key = ordered_source_sql(group, counted);
+    parts.push_back(
+        end_of_part_sql(quote_name(group.table->name), std::string(kRow), key, after(key), rows));
+  }
+  std::string all;
+  for (const std::string& part : parts) all += (all.empty() ? "" : "\n  union all\n  ") + part;
+  const std::string smallest =
+      counted.key_type == ColumnType::kUuid
+          ? "select k::text from parts order by k limit 1"
+          : fmt::format("select min({})::text from parts", ordered(counted, "k"));
+  return fmt::format("with parts as (\n  {}\n)\n{}", all, smallest);
+}
+
 }  // namespace tidemark

@@ -26,4 +26,26 @@ std::string recount_keys_sql(const Declaration& declaration, AggregateIndex aggr
 // A query without parameters over all keys that have a contributing row: the same columns.
 std::string recount_all_sql(const Declaration& declaration, AggregateIndex aggregate);
 
+// The bounds that a range of keys has; an open side needs no parameter.
+struct RangeBounds {
+  bool from = false;
+  bool to = false;
+};
+
+// The aggregate's key column of a row that is named `alias`, as keys are compared and ordered:
+// bytewise for text.
+std::string ordered_key_sql(const Aggregate& aggregate, std::string_view alias);
+// Whether that key is in the range: `from` is $1, `to` the next parameter; "true" without bounds.
+std::string in_range_sql(const Aggregate& aggregate, std::string_view key, RangeBounds bounds);
+
+// A query over the keys in a range, parameters as in in_range_sql: the columns of
+// recount_keys_sql, for each key that has a contributing row, or a row that makes the aggregate's.
+std::string recount_range_sql(const Declaration& declaration, AggregateIndex aggregate,
+                              RangeBounds bounds);
+
+// Where a range that begins at $1 (when `from`) should end so that it takes about $2 rows ($1
+// without `from`) of the aggregate or of any table behind it: one row, the key as text; null: at
+// the end of all keys. Always above $1.
+std::string range_end_sql(const Declaration& declaration, AggregateIndex aggregate, bool from);
+
 }  // namespace tidemark

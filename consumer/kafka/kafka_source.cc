@@ -402,14 +402,27 @@ void KafkaSource::let_go(int code) {
   rd_kafka_assign(client_.get(), nothing.get());
 }
 
+// Takes what the group has said and poll() has not heard yet.
+void KafkaSource::hear_the_group() {
+  for (int i = 0; i < kDiscardedMax; ++i) {
+    const std::size_t told = pending_.size();
+    const MessageHandle message(rd_kafka_consumer_poll(client_.get(), 0));
+    if (!message && pending_.size() == told) return;
+  }
+}
+
 void KafkaSource::close() {
   if (std::exchange(closed_, true) || !client_) return;
   held_.reset();
-  pending_.clear();
-  // What was told and not answered yet. Left so, it would keep the group waiting, and the client's
-  // threads running, for ever.
+  // An Assigned that was not answered would keep the group waiting, and the client's threads
+  // running, for ever. So would the Revoked of a lost assignment, but answered it makes the client
+  // join again before it hears that it shall close, and leave only when all others have joined too.
+  // After this call no assignment counts as lost, and closing itself ends the revocation.
   let_go(RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS);
-  let_go(RD_KAFKA_RESP_ERR__REVOKE_PARTITIONS);
+  // Closing would find what is queued, and answer it when the group has been left.
+  hear_the_group();
+  pending_.clear();
+  let_go(RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS);  // it may have been heard just now
   {
     // While it closes, the group's events come to this queue: they are answered, and not told.
     const KafkaQueue queue(rd_kafka_queue_new(client_.get()));

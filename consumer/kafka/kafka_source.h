@@ -104,6 +104,7 @@ class KafkaSource final : public Source {
   void discard_queue();
   bool revoke_pending() const;
   void let_go(int code);
+  void hear_the_group();
   void wake_fetchers();
 
   // Trouble (kafka_trouble.cc).

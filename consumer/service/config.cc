@@ -31,13 +31,15 @@ class Reader {
       : folder_(std::filesystem::path(file).parent_path()), environment_(environment) {}
 
   Config read(const Section& root) {
-    root.allow_keys({"kafka", "topics", "postgres", "schemas", "batch", "limits", "http", "log"});
+    root.allow_keys(
+        {"kafka", "topics", "postgres", "schemas", "batch", "recount", "limits", "http", "log"});
     Config config;
     if (auto s = required(root, "kafka")) read_kafka(*s, "", config);
     if (auto s = required(root, "topics")) read_topics(*s, config.topics);
     if (auto s = required(root, "postgres")) read_postgres(*s, config.postgres);
     if (auto s = root.section("schemas")) read_schemas(*s, config);
     if (auto s = root.section("batch")) read_batch(*s, config);
+    if (auto s = root.section("recount")) read_recount(*s, config);
     if (auto s = root.section("limits")) read_limits(*s, config.pipeline);
     if (auto s = root.section("http")) read_http(*s, config.http);
     if (auto s = root.section("log")) read_log(*s, config.log);
@@ -150,6 +152,14 @@ class Reader {
     millis(section, "age_max_ms", batch.age_max);
     millis(section, "catchup_age_max_ms", batch.catchup_age_max);
     count(section, "catchup_records", 1, kCountMax, batch.catchup_records);
+  }
+
+  void read_recount(const Section& section, Config& config) const {
+    section.allow_keys({"enabled", "slot", "every_ms"});
+    if (const auto enabled = section.flag("enabled")) config.recount.enabled = *enabled;
+    text(section, "slot", config.recount.slot);
+    millis(section, "every_ms", config.recount.every);
+    config.pipeline.not_new = config.recount.enabled ? NotNewPolicy::kSuspect : NotNewPolicy::kDrop;
   }
 
   void read_limits(const Section& section, PipelineOptions& options) const {

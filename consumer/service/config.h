@@ -36,6 +36,14 @@ struct Config {
 
   std::filesystem::path schemas = "schemas";
   std::size_t lanes = 1;
+
+  struct Recount {
+    // False: there are no source tables to count (a rebuild from topics): what isn't new is
+    // dropped.
+    bool enabled = true;
+    std::string slot = "debezium";  // Debezium's slot.name
+    std::chrono::milliseconds every{600'000};
+  } recount;
   PipelineOptions pipeline;
 
   struct Http {

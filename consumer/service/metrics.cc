@@ -12,6 +12,8 @@
 #include <mutex>
 #include <set>
 
+#include "consumer/service/recount_metrics.h"
+
 namespace tidemark {
 namespace {
 
@@ -94,6 +96,10 @@ struct Metrics::Impl {
                                  .Register(*registry)
                                  .Add({});
 
+  prometheus::Counter& fence_skips =
+      counter("tidemark_fence_skipped_total",
+              "Contributions skipped as a recount had counted them already (rule F1).");
+  RecountMetrics recount{*registry};
   std::atomic<bool> retrying{false};
   std::mutex mutex;
   std::map<TopicPartition, prometheus::Gauge*> lag_gauges;
@@ -133,6 +139,7 @@ void Metrics::on_applied(const Delta& delta, const ApplyResult& result,
   }
   impl_->suspects.Increment(static_cast<double>(
       delta.suspect_cells.size() + delta.suspect_ranges.size() + result.negative_cells));
+  impl_->fence_skips.Increment(static_cast<double>(result.skipped_changes));
   impl_->batch_rows.Observe(static_cast<double>(result.rows_written));
   impl_->apply_seconds.Observe(apply_seconds.count());
   if (figures.oldest_append_ms != 0) {
@@ -141,6 +148,8 @@ void Metrics::on_applied(const Delta& delta, const ApplyResult& result,
     impl_->freshness.Observe(static_cast<double>(now_ms - figures.oldest_append_ms) / 1000.0);
   }
 }
+
+RecountObserver& Metrics::recount() { return impl_->recount; }
 
 void Metrics::on_retry(const WorldError& error, std::chrono::milliseconds wait) {
   impl_->retrying = true;

@@ -6,6 +6,7 @@
 
 #include "consumer/service/observer.h"
 #include "consumer/service/pipeline.h"
+#include "consumer/service/recounter.h"
 
 namespace tidemark {
 
@@ -25,6 +26,8 @@ class Metrics final : public PipelineObserver {
   void on_parked_bound(const TopicPartition& where) override;
   void on_shrunk(const WorldError& error, std::size_t records_max) override;
 
+  // What a recounter tells.
+  RecountObserver& recount();
   // Lag and state of the partitions that are ours now; those of others disappear.
   void update(const PipelineStatus& status);
   // True from a failure that is tried again until the next success.

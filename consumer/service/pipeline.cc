@@ -239,7 +239,8 @@ void Pipeline::claim_all() {
     reading.lane = readings_.size() % lanes_.size();
     reading.lane_slot = static_cast<std::uint32_t>(of_lane[reading.lane].size());
     reading.verify = claim.fingerprint;
-    of_lane[reading.lane].push_back({claim.where, claim.epoch, claim.next, claim.mark});
+    of_lane[reading.lane].push_back(
+        {claim.where, claim.epoch, claim.next, claim.mark, claim.touch_only});
     readings_.push_back(std::move(reading));
   }
   for (std::size_t i = 0; i < lanes_.size(); ++i) lanes_[i]->reset(of_lane[i]);

@@ -24,7 +24,7 @@ namespace tidemark {
 struct PipelineOptions {
   BatchLimits batch;
   DecodeLimits decode;
-  NotNewPolicy not_new = NotNewPolicy::kDrop;
+  NotNewPolicy not_new = NotNewPolicy::kSuspect;
   // A partition with so many parked records stands still until somebody looks (DESIGN 7).
   std::uint64_t parked_max = 10'000;
 };

@@ -52,15 +52,17 @@ struct UpsertParts {
   Joined touched{", "};
 };
 
-void add_counter(UpsertParts& parts, const std::string& column, std::size_t i) {
+void add_counter(UpsertParts& parts, const std::string& column, std::size_t i,
+                 std::string_view type) {
+  const std::string passed_as = parameter(i) + "::" + std::string(type) + "[]";
   parts.columns.add(column);
   parts.values.add("coalesce(b." + delta_name(i) + ", 0)");
-  parts.arrays.add(parameter(i) + "::integer[]");
+  parts.arrays.add(passed_as);
   parts.names.add(delta_name(i));
   parts.updates.add(column + " = coalesce(t." + column + ", 0) + excluded." + column);
   parts.effects.add("excluded." + column + " <> 0");
   parts.returns.add("t." + column + " as " + result_name(i));
-  const std::string passed = parameter(i) + "::integer[] is not null";
+  const std::string passed = passed_as + " is not null";
   parts.flags.add(passed + " and coalesce(" + result_name(i) + " < 0, false)");
   parts.touched.add("case when " + passed + " then " + result_name(i) + " end");
 }
@@ -95,7 +97,8 @@ std::string seen_literal(const Mark& mark) {
 
 }  // namespace
 
-UpsertSql upsert_sql(const Declaration& declaration, AggregateIndex index) {
+UpsertSql upsert_sql(const Declaration& declaration, AggregateIndex index,
+                     std::string_view delta_type) {
   const Aggregate& aggregate = declaration.aggregate(index);
   const std::string key = quote_identifier(aggregate.key);
   UpsertParts parts;
@@ -105,7 +108,7 @@ UpsertSql upsert_sql(const Declaration& declaration, AggregateIndex index) {
   parts.names.add("k");
   parts.returns.add("t." + key + " as k");
   for (std::size_t i = 0; i < aggregate.counters.size(); ++i) {
-    add_counter(parts, quote_identifier(aggregate.counters[i].name), i);
+    add_counter(parts, quote_identifier(aggregate.counters[i].name), i, delta_type);
   }
   for (const Lookup& lookup : aggregate.lookups) {
     add_lookup(parts, quote_identifier(lookup.column), lookup_sql(declaration, lookup));

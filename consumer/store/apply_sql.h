@@ -21,7 +21,9 @@ struct UpsertSql {
   // then per counter whether it is. It costs 5 to 7 % over `adding`.
   std::string checking;
 };
-UpsertSql upsert_sql(const Declaration& declaration, AggregateIndex aggregate);
+// The deltas' type is integer; a recount's differences may need bigint.
+UpsertSql upsert_sql(const Declaration& declaration, AggregateIndex aggregate,
+                     std::string_view delta_type = "integer");
 
 // True when the batch can make a cell negative.
 bool takes_away(const AggregateDelta& delta);

@@ -53,8 +53,13 @@ std::string state_grants_sql(std::string_view role) {
   return "grant usage on schema tidemark" + to +
          "grant select on tidemark.migrations, tidemark.state, tidemark.counters" + to +
          "grant select, insert, update on tidemark.progress" + to +
-         "grant select, insert, delete on tidemark.suspects, tidemark.suspect_ranges" + to +
-         "grant select, insert, delete on tidemark.parked" + to;
+         "grant select, insert, update, delete on tidemark.suspects, tidemark.suspect_ranges" + to +
+         "grant select, insert, delete on tidemark.parked" + to +
+         "grant select, update on tidemark.turn" + to +
+         "grant select, insert, delete on tidemark.fences" + to +
+         "grant select, insert, update, delete on tidemark.ledger" + to +
+         "grant select, insert, update on tidemark.passes" + to +
+         "grant select, insert on tidemark.drift" + to;
 }
 
 }  // namespace tidemark

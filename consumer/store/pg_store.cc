@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <bit>
+#include <chrono>
+#include <thread>
 #include <tuple>
 #include <utility>
 
@@ -23,6 +25,7 @@ on conflict (topic, partition) do update
    set owner = excluded.owner, epoch = p.epoch + 1, updated_at = now()
 returning p.topic, p.partition, p.epoch, p.next_offset, p.mark_commit, p.mark_lsn,
           p.fingerprint_offset, p.fingerprint_timestamp, p.fingerprint_key, p.fingerprint_value,
+          p.touch_below, p.touch_until,
           (select count(*) from tidemark.parked k
             where k.topic = p.topic and k.partition = p.partition))";
 
@@ -34,17 +37,49 @@ select b.at - 1, s.hash from unnest($1::text[], $2::integer[])
   cross join lateral unnest(p.seen_at_mark) with ordinality as s(hash, place)
  order by b.at, s.place)";
 
+// A cell whose counter waits for a pass in every row is named by that already. What stands in the
+// ledger is a repair from now on.
 constexpr const char* kSuspectsSql = R"(
 with added as (
   insert into tidemark.suspects (aggregate, counter, key, cause)
   select $1::text, $2::text, b.key, b.cause from unnest($3::text[], $4::text[]) as b(key, cause)
+   where not exists (select from tidemark.suspect_ranges r
+                      where r.aggregate = $1::text and r.counter = $2::text and r.pass is null)
   on conflict do nothing returning cause
+), repaired as (
+  update tidemark.ledger l set suspect = true
+   where l.aggregate = $1::text and l.counter = $2::text and not l.suspect
+     and l.key in (select unnest($3::text[]))
 )
 select count(*) from added where cause = $5::text)";
 
+// A pass that is going on began too early for what comes now. Parked records wait until the
+// transactions of now have ended: theirs is not known (DESIGN 4.3).
 constexpr const char* kRangesSql = R"(
-insert into tidemark.suspect_ranges (aggregate, counter, cause)
-select * from unnest($1::text[], $2::text[], $3::text[]) on conflict do nothing)";
+with added as (
+  insert into tidemark.suspect_ranges as s (aggregate, counter, cause, not_before)
+  select b.aggregate, b.counter, b.cause,
+         case when b.cause = $4::text then pg_current_xact_id()::text::bigint end
+    from unnest($1::text[], $2::text[], $3::text[]) as b(aggregate, counter, cause)
+  on conflict (aggregate, counter) do update
+     set pass = null, not_before = greatest(s.not_before, excluded.not_before)
+)
+update tidemark.ledger l set suspect = true
+  from unnest($1::text[], $2::text[]) as b(aggregate, counter)
+ where l.aggregate = b.aggregate and l.counter = b.counter and not l.suspect)";
+
+// What a fence took out of the batch, in key order (rule P2, DESIGN 4.5).
+constexpr const char* kSkippedSql = R"(
+insert into tidemark.ledger as l (aggregate, counter, key, remaining, suspect, fence)
+select $1::text, $2::text, b.key, -b.skipped,
+       exists (select from tidemark.suspects s
+                where s.aggregate = $1::text and s.counter = $2::text and s.key = b.key)
+       or exists (select from tidemark.suspect_ranges r
+                   where r.aggregate = $1::text and r.counter = $2::text), b.fence
+  from unnest($3::text[], $4::bigint[], $5::bigint[]) as b(key, skipped, fence)
+on conflict (aggregate, counter, key) do update
+   set remaining = l.remaining + excluded.remaining, suspect = l.suspect or excluded.suspect,
+       fence = greatest(l.fence, excluded.fence))";
 
 constexpr const char* kParkSql = R"(
 insert into tidemark.parked (topic, partition, "offset", record_timestamp, code, reason, key,
@@ -61,8 +96,21 @@ update tidemark.progress
        data_loss_reason = $4::text, updated_at = now()
  where topic = $1::text and partition = $2::integer and epoch = $3::bigint)";
 
+constexpr const char* kForgetMarksSql = R"(
+with locked as materialized (
+  select topic, partition from tidemark.progress order by topic, partition for update
+)
+update tidemark.progress p
+   set mark_commit = null, mark_lsn = null, seen_at_mark = '{}', epoch = p.epoch + 1,
+       touch_below = 9223372036854775807
+  from locked l where l.topic = p.topic and l.partition = p.partition)";
+
 constexpr const char* kWalSql = R"(
 select pg_current_wal_insert_lsn() - '0/0'::pg_lsn, pg_current_wal_flush_lsn() - '0/0'::pg_lsn)";
+
+// A commit becomes visible microseconds after its record is in the log; many times that is a lot.
+constexpr std::chrono::milliseconds kVisibleWait{1};
+constexpr int kVisibleTries = 50;
 
 // Statements' names, as errors tell them beside the table.
 std::string adding_name(std::size_t aggregate) { return "add_" + std::to_string(aggregate); }
@@ -106,7 +154,8 @@ Claimed read_claimed(const SqlResult& rows, std::size_t row) {
                                       Hash64(unsigned_bits(rows.integer(row, 8))),
                                       Hash64(unsigned_bits(rows.integer(row, 9)))};
   }
-  claimed.parked = unsigned_bits(rows.integer(row, 10));
+  claimed.touch_only = {Offset(rows.integer(row, 10)), Lsn(unsigned_bits(rows.integer(row, 11)))};
+  claimed.parked = unsigned_bits(rows.integer(row, 12));
   return claimed;
 }
 
@@ -137,15 +186,28 @@ PgStore::PgStore(const Declaration& declaration, PgStoreOptions options)
     : declaration_(declaration),
       claim_{std::move(options.group_id), declaration_hash(declaration)},
       owner_(std::move(options.owner)),
+      recounted_(options.recounted),
       session_(for_apply(std::move(options.pg)),
                [this](PgConnection& connection) { prepare(connection); }) {}
 
-void PgStore::prepare(PgConnection& connection) const {
+void PgStore::prepare(PgConnection& connection) {
+  fences_.reset();
   {
     PgTransaction transaction(connection);
     check_schema(transaction);
+    history_ = read_history(transaction);
     transaction.commit();
   }
+  prepare_fences(connection);
+  connection.prepare({"read_history", "tidemark.turn"},
+                     "select started, history from tidemark.turn");
+  connection.prepare({"store_history", "tidemark.turn"},
+                     "update tidemark.turn set started = true, history = $1::text,"
+                     " version = $2::bigint");
+  connection.prepare({"forget_marks", "tidemark.progress"}, kForgetMarksSql);
+  connection.prepare({"forget_ledger", "tidemark.ledger"}, "delete from tidemark.ledger");
+  connection.prepare({"forget_fences", "tidemark.fences"}, "delete from tidemark.fences");
+  connection.prepare({"book_skipped", "tidemark.ledger"}, kSkippedSql);
   connection.prepare({"claim", "tidemark.progress"}, kClaimSql);
   connection.prepare({"read_seen", "tidemark.progress"}, kSeenSql);
   connection.prepare({"advance", "tidemark.progress"}, kAdvanceSql);
@@ -181,6 +243,7 @@ std::vector<Claimed> PgStore::claim(std::span<const TopicPartition> partitions) 
   transaction.run_sql({"wait for migrations", ""},
                       "select pg_advisory_xact_lock_shared(" + number(kStateLock) + ")");
   check_state(transaction, claim_);
+  if (recounted_) note_start(transaction);
   const SqlResult rows = transaction.run("claim", {keys[0], keys[1], owner_});
   TIDEMARK_CHECK(rows.rows() == wanted.size());
   std::vector<Claimed> claimed;
@@ -198,12 +261,51 @@ std::vector<Claimed> PgStore::claim(std::span<const TopicPartition> partitions) 
   return claimed;
 }
 
+// Before the first claim nothing was counted; and fences and marks belong to one database history
+// (rule F8): on another one they say nothing, and neither do changes until the recounter has seen
+// where that history begins in Kafka.
+void PgStore::note_start(PgTransaction& transaction) {
+  const SqlResult turn = transaction.run("read_history", {});
+  if (!turn.boolean(0, 0)) add_ranges(transaction, all_ranges(SuspectCause::kStart));
+  const bool moved = !turn.is_null(0, 1) && turn.text(0, 1) != history_;
+  if (turn.boolean(0, 0) && !turn.is_null(0, 1) && !moved) return;
+  if (moved) {
+    transaction.run("forget_marks", {});
+    transaction.run("forget_ledger", {});
+    transaction.run("forget_fences", {});
+    add_ranges(transaction, all_ranges(SuspectCause::kNewHistory));
+  }
+  transaction.run("store_history", {history_, new_turn_version()});
+}
+
 // --- apply --------------------------------------------------------------------------------------
 
-std::vector<SuspectCell> PgStore::upsert(PgTransaction& transaction, const Delta& delta) const {
+// Rule F2: every transaction of the batch is visible, so that every later recount sees what is
+// applied now. A commit can be decoded a moment before snapshots see it. False: not within
+// patience.
+bool PgStore::wait_until_visible(PgTransaction& transaction, const Delta& delta, Turn turn) const {
+  for (int tries = 0; !saw_all(turn.snapshot, delta); ++tries) {
+    if (tries == kVisibleTries) return false;
+    std::this_thread::sleep_for(kVisibleWait);
+    turn = read_turn(transaction);
+  }
+  return true;
+}
+
+// Rule F3: the fences of this version, which the turn keeps as it is until we commit.
+const FenceSet& PgStore::fences_at(PgTransaction& transaction, std::int64_t version) {
+  if (!fences_ || fences_version_ != version) {
+    fences_.emplace(declaration_, read_fences(transaction, declaration_));
+    fences_version_ = version;
+  }
+  return *fences_;
+}
+
+std::vector<SuspectCell> PgStore::upsert(PgTransaction& transaction,
+                                         std::span<const AggregateDelta> aggregates) const {
   std::vector<SuspectCell> negative;
-  for (std::uint32_t i = 0; i < delta.aggregates.size(); ++i) {
-    const AggregateDelta& aggregate = delta.aggregates[i];
+  for (std::uint32_t i = 0; i < aggregates.size(); ++i) {
+    const AggregateDelta& aggregate = aggregates[i];
     if (aggregate.rows() == 0) continue;
     const std::string statement = takes_away(aggregate) ? checking_name(i) : adding_name(i);
     const SqlResult below = transaction.run(statement, upsert_params(aggregate));
@@ -258,7 +360,32 @@ void PgStore::add_ranges(PgTransaction& transaction, std::span<const SuspectRang
     counters.add(aggregate.counters[range.counter.value].name);
     causes.add(cause_name(range.cause));
   }
-  transaction.run("add_ranges", {aggregates.take(), counters.take(), causes.take()});
+  transaction.run("add_ranges", {aggregates.take(), counters.take(), causes.take(),
+                                 std::string(cause_name(SuspectCause::kParked))});
+}
+
+void PgStore::book_skipped(PgTransaction& transaction, const Delta& delta,
+                           std::span<const SkippedDelta> skipped) const {
+  while (!skipped.empty()) {  // one statement for each counter
+    const SkippedDelta& first = skipped.front();
+    const Aggregate& aggregate = declaration_.aggregate(first.aggregate);
+    const AggregateDelta& rows = delta.aggregates[first.aggregate.value];
+    ArrayLiteral keys;
+    ArrayLiteral deltas;
+    ArrayLiteral fences;
+    std::size_t taken = 0;
+    for (; taken < skipped.size(); ++taken) {
+      const SkippedDelta& skip = skipped[taken];
+      if (skip.aggregate != first.aggregate || skip.counter != first.counter) break;
+      keys.add(rows.key_text(skip.row));
+      deltas.add(skip.delta);
+      fences.add(skip.fence);
+    }
+    transaction.run("book_skipped",
+                    {aggregate.name.text(), aggregate.counters[first.counter.value].name,
+                     keys.take(), deltas.take(), fences.take()});
+    skipped = skipped.subspan(taken);
+  }
 }
 
 void PgStore::park(PgTransaction& transaction, std::span<const ParkedRecord> records) const {
@@ -280,21 +407,38 @@ ApplyResult PgStore::apply(const Delta& delta) {
   const SqlResult advanced = transaction.run("advance", advance_params(delta.advances));
   if (advanced.affected() != delta.advances.size()) {
     transaction.roll_back();
-    return {ApplyOutcome::kFenced, 0, 0};
+    return {.outcome = ApplyOutcome::kFenced};
   }
   TIDEMARK_KILL_POINT("X3");
-  std::vector<SuspectCell> negative = upsert(transaction, delta);
+  share_turn(transaction);
+  const Turn turn = read_turn(transaction);
+  if (recounted_ && turn.history != history_) {  // the claim sees to it
+    transaction.roll_back();
+    return {.outcome = ApplyOutcome::kFenced};
+  }
+  if (!wait_until_visible(transaction, delta, turn)) {
+    throw WorldError(ErrorKind::kRetry,
+                     "apply: a transaction whose changes came is not yet visible in the database: "
+                     "a commit that waits for its synchronous standby is not");
+  }
+  const FencedDelta fenced = fences_at(transaction, turn.version).let_through(delta);
+  std::vector<SuspectCell> negative =
+      upsert(transaction, fenced.aggregates.empty() ? delta.aggregates : fenced.aggregates);
   const std::size_t new_negative =
       negative.empty()
           ? add_suspects(transaction, delta.suspect_cells)
           : add_suspects(transaction, merge_cells(delta.suspect_cells, std::move(negative)));
   add_ranges(transaction, delta.suspect_ranges);
+  book_skipped(transaction, delta, fenced.skipped);
   park(transaction, delta.parked);
   TIDEMARK_KILL_POINT("X5");
   transaction.commit();
   std::size_t rows = 0;
   for (const AggregateDelta& aggregate : delta.aggregates) rows += aggregate.rows();
-  return {ApplyOutcome::kApplied, rows, new_negative};
+  return {.rows_written = rows,
+          .negative_cells = new_negative,
+          .skipped_changes = fenced.skipped_changes,
+          .suspects = delta.suspect_cells.size() + delta.suspect_ranges.size()};
 }
 
 WalPositions PgStore::wal_positions() {

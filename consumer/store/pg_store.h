@@ -2,13 +2,16 @@
 // transaction (DESIGN 4.1, rules P1 to P6).
 #pragma once
 
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "consumer/core/declaration.h"
+#include "consumer/core/fence.h"
 #include "consumer/core/ports.h"
+#include "consumer/store/fence_table.h"
 #include "consumer/store/pg.h"
 #include "consumer/store/state.h"
 
@@ -18,6 +21,9 @@ struct PgStoreOptions {
   PgOptions pg;          // synchronous_commit is set off: offsets and cells go together (rule P6)
   std::string group_id;  // Kafka's consumer group; another than the state's is refused
   std::string owner;     // names this member to operators: host and process, say
+  // Cells are recounted from source tables. Without, counting begins at zero and the earliest
+  // record.
+  bool recounted = true;
 };
 
 // See Store for the contract. Connects at the first call, and again after the connection was lost.
@@ -35,17 +41,29 @@ class PgStore final : public Store {
   int backend_pid() { return session_.get().backend_pid(); }
 
  private:
-  void prepare(PgConnection& connection) const;
+  void prepare(PgConnection& connection);
+  void note_start(PgTransaction& transaction);
+  void note_history(PgTransaction& transaction, const std::string& history);
+  bool wait_until_visible(PgTransaction& transaction, const Delta& delta, Turn turn) const;
+  const FenceSet& fences_at(PgTransaction& transaction, std::int64_t version);
   // Both give suspects: cells that fell below zero, and how many of those were new.
-  std::vector<SuspectCell> upsert(PgTransaction& transaction, const Delta& delta) const;
+  std::vector<SuspectCell> upsert(PgTransaction& transaction,
+                                  std::span<const AggregateDelta> aggregates) const;
   std::size_t add_suspects(PgTransaction& transaction, std::span<const SuspectCell> cells) const;
   void add_ranges(PgTransaction& transaction, std::span<const SuspectRange> ranges) const;
+  void book_skipped(PgTransaction& transaction, const Delta& delta,
+                    std::span<const SkippedDelta> skipped) const;
   void park(PgTransaction& transaction, std::span<const ParkedRecord> records) const;
   std::vector<SuspectRange> all_ranges(SuspectCause cause) const;
 
   const Declaration& declaration_;
   StateClaim claim_;
   std::string owner_;
+  bool recounted_;
+  std::string history_;  // of the database that we are connected to
+  // As of `fences_version_`; none: to be read again, as after each connect (rule F3).
+  std::optional<FenceSet> fences_;
+  std::int64_t fences_version_ = 0;
   PgSession session_;
 };
 

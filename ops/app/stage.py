@@ -120,6 +120,10 @@ migrate_connection = "{self.postgres.dsn("app", MIGRATE_ROLE)}"
 [schemas]
 path = "{os.path.join(REPO, "schemas")}"
 
+[recount]
+slot = "{SLOT}"
+every_ms = 5000
+
 [http]
 listen = "127.0.0.1:{ports.reserve()}"
 

@@ -113,7 +113,7 @@ class Bench {
     make_tables(bare_);
     migrate({pg_options(connection), "bench", ""}, declaration_);
     store_ = std::make_unique<PgStore>(declaration_,
-                                       PgStoreOptions{pg_options(connection), "bench", "bench"});
+                                       PgStoreOptions{pg_options(connection), "bench", "bench", false});
     epoch_ = store_->claim(std::vector{where_})[0].epoch;
     bare_.prepare({"bare", "bench_apply.cells"}, kBareSql);
   }

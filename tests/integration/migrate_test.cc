@@ -20,6 +20,7 @@ class Migrate : public StoreTest {
   MigrateResult run(const std::vector<Migration>& migrations) {
     return migrate({options(), "counters", ""}, declaration_, migrations);
   }
+  static std::string known() { return std::to_string(embedded_migrations().size()); }
   static std::vector<Migration> with(std::string_view extra) {
     std::vector<Migration> migrations = embedded_migrations();
     migrations.push_back({static_cast<int>(migrations.size()) + 1, "extra.sql", extra});
@@ -28,7 +29,7 @@ class Migrate : public StoreTest {
 };
 
 TEST_F(Migrate, TwiceChangesNothing) {
-  EXPECT_THAT(run().applied, ElementsAre("0001_state.sql"));
+  EXPECT_THAT(run().applied, ElementsAre("0001_state.sql", "0002_recount.sql"));
   const std::string before = sql("select * from tidemark.state");
   const MigrateResult again = run();
   EXPECT_THAT(again.applied, IsEmpty());
@@ -41,7 +42,7 @@ TEST_F(Migrate, TwoAtOnceTakeTurns) {
   std::thread other([&] { run(); });
   run();
   other.join();
-  EXPECT_EQ(sql("select count(*) from tidemark.migrations"), "1");
+  EXPECT_EQ(sql("select count(*) from tidemark.migrations"), known());
 }
 
 TEST_F(Migrate, EveryTableAndColumnIsExplained) {
@@ -57,7 +58,7 @@ TEST_F(Migrate, EveryTableAndColumnIsExplained) {
 TEST_F(Migrate, LaterMigrationIsAppliedAndRaisesTheVersion) {
   run();
   EXPECT_THAT(run(with("create table tidemark.more ()")).applied, ElementsAre("extra.sql"));
-  EXPECT_EQ(sql("select schema_version from tidemark.state"), "2");
+  EXPECT_EQ(sql("select schema_version - 1 from tidemark.state"), known());
   PgStore older(declaration_, store_options());
   EXPECT_EQ(error_of([&] { claim_one(older); }).kind(), ErrorKind::kConfig);
 }
@@ -66,7 +67,7 @@ TEST_F(Migrate, FailedMigrationLeavesNothing) {
   run();
   error_of([&] { run(with("create table tidemark.more (); select 1/0")); });
   EXPECT_EQ(sql("select to_regclass('tidemark.more') is null"), "t");
-  EXPECT_EQ(sql("select schema_version from tidemark.state"), "1");
+  EXPECT_EQ(sql("select schema_version from tidemark.state"), known());
 }
 
 TEST_F(Migrate, IndexIsMadeConcurrentlyOutsideOfATransaction) {

@@ -299,6 +299,7 @@ class History {
     out.table = table;
     out.op = op;
     out.position = Position{Lsn(lsn_ - 8), Lsn(lsn_)};
+    out.tx_id = 3;
     if (before != nullptr) out.before = domains_[table.value].image(*before);
     if (after != nullptr) out.after = domains_[table.value].image(*after);
     return out;

@@ -152,7 +152,9 @@ PgOptions StoreTest::options_as(const std::string& role) const {
   return options;
 }
 
-PgStoreOptions StoreTest::store_options() const { return {options(), "counters", "member-1"}; }
+PgStoreOptions StoreTest::store_options() const {
+  return {options(), "counters", "member-1", false};
+}
 
 void StoreTest::migrate_small() { migrate({options(), "counters", ""}, declaration_); }
 

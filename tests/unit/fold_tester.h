@@ -104,6 +104,7 @@ class FoldTester {
     change.table = table_named(declaration_, table);
     change.op = op;
     change.position = next_position();
+    change.tx_id = 7;
     change.before = std::move(before);
     change.after = std::move(after);
     return change;

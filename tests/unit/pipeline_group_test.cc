@@ -110,7 +110,7 @@ TEST_F(PipelineGroup, OlderRecordsAfterAnAssignmentAreDropped) {
   auto first = started();
   until_caught_up(*first);
   FakeSource same_records = source;
-  first->pipeline->drain(std::chrono::seconds(5));
+  first->pipeline->drain(std::chrono::seconds(20));
   source = same_records;
   like("b", 5);
   source.redeliver_before_start(6);
@@ -154,8 +154,8 @@ TEST_F(PipelineGroup, DrainDoesNotWaitForADatabaseThatIsDown) {
   like("a");
   until(*one, [&] { return one->observer.seen().retries >= 1; });
   const auto start = std::chrono::steady_clock::now();
-  one->pipeline->drain(std::chrono::seconds(20));
-  EXPECT_LT(std::chrono::steady_clock::now() - start, std::chrono::seconds(10));
+  one->pipeline->drain(std::chrono::seconds(60));
+  EXPECT_LT(std::chrono::steady_clock::now() - start, std::chrono::seconds(30));
   EXPECT_TRUE(source.closed());
 }
 

@@ -1,0 +1,211 @@
+#include "consumer/service/recounter.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "consumer/core/check.h"
+
+namespace tidemark {
+namespace {
+
+using std::chrono::milliseconds;
+
+constexpr milliseconds kRetryFirst{100};
+constexpr milliseconds kRetryLongest{10'000};
+// Another member recounts: how soon we notice that it is gone.
+constexpr milliseconds kFollow{1'000};
+// Nothing to do: a suspect waits at most so long.
+constexpr milliseconds kIdle{50};
+constexpr milliseconds kLookForPass{1'000};
+constexpr milliseconds kLookAtFences{500};
+constexpr milliseconds kWiden{5'000};
+// Cells of one counter: beyond, a pass over all of them is cheaper.
+constexpr std::size_t kSuspectsMax = 50'000;
+// Rows of a slice, of the aggregate or of a table behind it.
+constexpr std::size_t kRowsFirst = 256;
+constexpr std::size_t kRowsMax = 20'000;
+// A turn that doesn't come is asked for longer and longer: long batches must not starve recounts.
+constexpr milliseconds kPatienceFirst{50};
+constexpr milliseconds kPatienceLongest{2'000};
+// The stream keeps four fifths of the time (rule F5).
+constexpr int kStreamShare = 4;
+
+}  // namespace
+
+Recounter::Recounter(PgRecount& store, TopicEnds ends, RecountObserver& observer,
+                     RecounterOptions options)
+    : store_(store),
+      ends_(std::move(ends)),
+      observer_(observer),
+      options_(options),
+      backoff_(kRetryFirst, kRetryLongest),
+      rows_(kRowsFirst),
+      patience_(kPatienceFirst),
+      thread_([this] { run(); }) {}
+
+Recounter::~Recounter() {
+  {
+    const std::lock_guard lock(mutex_);
+    stopping_ = true;
+    changed_.notify_all();
+  }
+  thread_.join();
+}
+
+void Recounter::check() {
+  const std::lock_guard lock(mutex_);
+  if (failure_) std::rethrow_exception(failure_);
+}
+
+bool Recounter::sleep(milliseconds wait) {
+  std::unique_lock lock(mutex_);
+  return !changed_.wait_for(lock, wait, [this] { return stopping_; });
+}
+
+void Recounter::run() {
+  milliseconds wait{0};
+  while (sleep(wait)) {
+    try {
+      wait = step();
+    } catch (const WorldError& error) {
+      if (error.kind() == ErrorKind::kShrink && rows_ > 1) {
+        rows_ = std::max<std::size_t>(1, rows_ / 4);
+      } else if (error.kind() != ErrorKind::kRetry) {
+        const std::lock_guard lock(mutex_);
+        failure_ = std::current_exception();
+        return;
+      }
+      wait = backoff_.next();
+      draining_.reset();
+      observer_.on_recount_retry(error, wait);
+      continue;
+    } catch (...) {
+      const std::lock_guard lock(mutex_);
+      failure_ = std::current_exception();
+      return;
+    }
+    backoff_.reset();
+  }
+}
+
+milliseconds Recounter::step() {
+  if (!store_.lead()) {
+    draining_.reset();
+    return kFollow;
+  }
+  const auto now = Steady::now();
+  if (now >= look_at_fences_at_) {
+    settle();
+    drop_fences();
+    look_at_fences_at_ = now + kLookAtFences;
+  }
+  if (now >= widen_at_) {
+    store_.widen_suspects(kSuspectsMax);
+    widen_at_ = now + kWiden;
+  }
+  // In turn: neither a stream of suspects nor an endless pass keeps the other waiting.
+  pass_next_ = !pass_next_;
+  auto wait = pass_next_ ? move_pass() : recount_suspects();
+  if (!wait) wait = pass_next_ ? recount_suspects() : move_pass();
+  return wait.value_or(kIdle);
+}
+
+std::optional<milliseconds> Recounter::recount_suspects() {
+  const auto suspects = store_.suspect_keys(rows_);
+  if (!suspects) return std::nullopt;
+  KeySet keys;
+  keys.listed = suspects->keys;
+  return slice(suspects->aggregate, std::move(keys), nullptr);
+}
+
+std::optional<milliseconds> Recounter::move_pass() {
+  std::optional<Pass> pass = store_.current_pass();
+  if (!pass) {
+    const auto now = Steady::now();
+    if (now < look_for_pass_at_) return std::nullopt;
+    look_for_pass_at_ = now + kLookForPass;
+    pass = store_.begin_due_pass(options_.every);
+    if (!pass) return std::nullopt;
+  }
+  KeySet keys;
+  keys.from = pass->next_key;
+  keys.to = store_.range_end(pass->aggregate, pass->next_key, rows_);
+  const bool last = !keys.to && pass->last_aggregate;
+  const std::size_t slices = pass->slices;
+  const milliseconds wait = slice(pass->aggregate, std::move(keys), &*pass);
+  if (last && pass->slices > slices) {
+    store_.end_pass(*pass);
+    observer_.on_pass(*pass);
+  }
+  return wait;
+}
+
+milliseconds Recounter::slice(AggregateIndex aggregate, KeySet keys, Pass* pass) {
+  const SliceResult result = store_.recount(aggregate, std::move(keys), patience_, pass);
+  if (!result.taken) {
+    patience_ = std::min(patience_ * 2, kPatienceLongest);
+    return patience_ * kStreamShare;
+  }
+  patience_ = kPatienceFirst;
+  adapt(result);
+  observer_.on_slice(result);
+  if (pass != nullptr) {
+    ++pass->slices;
+    pass->cells += result.rows;
+    pass->corrected += result.corrected;
+  }
+  const auto taken = std::chrono::duration_cast<milliseconds>(result.wait + result.hold);
+  return taken * kStreamShare;
+}
+
+// So many rows that the turn is held for about the goal.
+void Recounter::adapt(const SliceResult& result) {
+  if (result.hold > options_.hold_goal) {
+    rows_ = std::max<std::size_t>(1, rows_ / 2);
+  } else if (result.hold < options_.hold_goal / 2) {
+    rows_ = std::min(kRowsMax, rows_ + rows_ / 2 + 1);
+  }
+}
+
+// Rule F8: once the slot streams from the new primary, what is in Kafka by then may be of the old.
+void Recounter::settle() {
+  if (!store_.unsettled() || !store_.slot_active()) return;
+  std::vector<StoredOffset> ends;
+  for (const TopicEnd& end : ends_()) ends.push_back({end.where, end.high});
+  store_.settle(ends);
+}
+
+// Rule F9: the slot has confirmed past the fence, so all that it saw is in Kafka; then what was in
+// Kafka at that time is applied.
+void Recounter::drop_fences() {
+  const std::vector<OutstandingFence> fences = store_.fences();
+  observer_.on_fences(fences.size());
+  if (fences.empty()) return draining_.reset();
+  if (!draining_) {
+    const std::optional<Lsn> confirmed = store_.slot_confirmed();
+    if (!confirmed) return;  // fences stay: slower, never wrong
+    Draining draining;
+    for (const OutstandingFence& fence : fences) {
+      if (fence.inserted <= *confirmed) draining.fences.push_back(fence.id);
+    }
+    if (draining.fences.empty()) return;
+    draining.ends = ends_();  // after the slot was looked at
+    draining_ = std::move(draining);
+  }
+  std::map<TopicPartition, Offset> stored;
+  for (const StoredOffset& offset : store_.stored_offsets()) stored[offset.where] = offset.next;
+  if (!consumed(draining_->ends, stored)) return;
+  for (const DriftRow& drift : store_.drop_fences(draining_->fences)) observer_.on_drift(drift);
+  draining_.reset();
+}
+
+bool Recounter::consumed(const std::vector<TopicEnd>& ends,
+                         const std::map<TopicPartition, Offset>& stored) const {
+  return std::ranges::all_of(ends, [&](const TopicEnd& end) {
+    if (end.low == end.high) return true;  // nothing to read
+    const auto found = stored.find(end.where);
+    return found != stored.end() && found->second >= end.high;
+  });
+}
+
+}  // namespace tidemark

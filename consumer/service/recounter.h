@@ -1,0 +1,103 @@
+// The loop that recounts: suspects at once, whole aggregates when their pass is due, and fences
+// that have done their work are dropped (DESIGN 4.4 to 4.6). One member at a time does it, whoever
+// lives.
+#pragma once
+
+#include <chrono>
+#include <condition_variable>
+#include <cstdint>
+#include <exception>
+#include <functional>
+#include <map>
+#include <mutex>
+#include <optional>
+#include <thread>
+#include <vector>
+
+#include "consumer/core/ports.h"
+#include "consumer/service/backoff.h"
+#include "consumer/store/pg_recount.h"
+
+namespace tidemark {
+
+// End of a partition, as Kafka says it.
+struct TopicEnd {
+  TopicPartition where;
+  Offset low;
+  Offset high;
+};
+// All partitions of all topics that are read. Throws WorldError.
+using TopicEnds = std::function<std::vector<TopicEnd>()>;
+
+// What the recounter tells of itself. Called from its thread; must not block.
+class RecountObserver {
+ public:
+  virtual ~RecountObserver() = default;
+
+  virtual void on_slice(const SliceResult& slice) = 0;
+  virtual void on_pass(const Pass& pass) = 0;  // at its end
+  virtual void on_drift(const DriftRow& drift) = 0;
+  virtual void on_fences(std::size_t outstanding) = 0;
+  virtual void on_recount_retry(const WorldError& error, std::chrono::milliseconds wait) = 0;
+};
+
+struct RecounterOptions {
+  std::chrono::milliseconds every{600'000};  // from the beginning of one periodic pass to the next
+  // What a slice should hold the turn for: with its wait, batches stand still no longer than 50 ms.
+  std::chrono::milliseconds hold_goal{25};
+};
+
+// One thread of its own, from construction to destruction. Failures that pass are tried again with
+// backoff; any other ends the thread, and check() rethrows it.
+class Recounter {
+ public:
+  Recounter(PgRecount& store, TopicEnds ends, RecountObserver& observer, RecounterOptions options);
+  ~Recounter();
+  Recounter(const Recounter&) = delete;
+  Recounter& operator=(const Recounter&) = delete;
+
+  // Rethrows what ended the thread.
+  void check();
+
+ private:
+  using Steady = std::chrono::steady_clock;
+  // Fences whose changes are all in Kafka, and the ends that must be applied until they go (F9).
+  struct Draining {
+    std::vector<std::int64_t> fences;
+    std::vector<TopicEnd> ends;
+  };
+
+  void run();
+  // One piece of work; how long to wait until the next.
+  std::chrono::milliseconds step();
+  std::optional<std::chrono::milliseconds> recount_suspects();
+  std::optional<std::chrono::milliseconds> move_pass();
+  std::chrono::milliseconds slice(AggregateIndex aggregate, KeySet keys, Pass* pass);
+  void settle();
+  void drop_fences();
+  bool consumed(const std::vector<TopicEnd>& ends,
+                const std::map<TopicPartition, Offset>& stored) const;
+  void adapt(const SliceResult& result);
+  bool sleep(std::chrono::milliseconds wait);
+
+  PgRecount& store_;
+  TopicEnds ends_;
+  RecountObserver& observer_;
+  RecounterOptions options_;
+  Backoff backoff_;
+  std::size_t rows_;
+  std::chrono::milliseconds patience_;
+  bool pass_next_ = false;
+  Steady::time_point look_for_pass_at_{};
+  Steady::time_point look_at_fences_at_{};
+  Steady::time_point widen_at_{};
+  std::optional<Draining> draining_;
+
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  bool stopping_ = false;
+  std::exception_ptr failure_;
+  std::thread thread_;
+};
+
+}  // namespace tidemark

@@ -1,0 +1,81 @@
+#include "consumer/store/key_condition.h"
+
+#include <algorithm>
+#include <vector>
+
+#include "consumer/store/array_literal.h"
+
+namespace tidemark {
+namespace {
+
+bool less(const Aggregate& aggregate, const std::string& a, const std::string& b) {
+  if (is_integer(aggregate.key_type)) return std::stoll(a) < std::stoll(b);
+  return a < b;
+}
+
+bool in_range(const Aggregate& aggregate, const KeySet& range, const std::string& key) {
+  return !(range.from && less(aggregate, key, *range.from)) &&
+         !(range.to && !less(aggregate, key, *range.to));
+}
+
+bool lists_overlap(const std::vector<std::string>& a, const std::vector<std::string>& b) {
+  return std::ranges::any_of(
+      a, [&](const std::string& key) { return std::ranges::find(b, key) != b.end(); });
+}
+
+}  // namespace
+
+KeyCondition::KeyCondition(const Aggregate& aggregate, const KeySet& keys)
+    : aggregate_(aggregate), listed_(keys.listed.has_value()), except_(!keys.except.empty()) {
+  if (keys.listed) {
+    params_.emplace_back(array_of(*keys.listed));
+  } else {
+    bounds_ = {keys.from.has_value(), keys.to.has_value()};
+    if (keys.from) params_.emplace_back(keys.from);
+    if (keys.to) params_.emplace_back(keys.to);
+  }
+  if (except_) params_.emplace_back(array_of(keys.except));
+}
+
+std::string KeyCondition::sql(const std::string& key) const {
+  const std::string type = key_array_type(aggregate_);
+  std::string sql = listed_ ? key + " in (select unnest($1::" + type + "))"
+                            : in_range_sql(aggregate_, key, bounds_);
+  if (except_) {
+    sql += " and " + key + " <> all($" + std::to_string(params_.size()) + "::" + type + ")";
+  }
+  return sql;
+}
+
+std::string stored_key_sql(const Aggregate& aggregate, std::string_view column) {
+  std::string sql(column);
+  if (aggregate.key_type == ColumnType::kText) return sql + " collate \"C\"";
+  return sql + "::" + std::string(type_name(aggregate.key_type));
+}
+
+std::string counter_list(const Aggregate& aggregate, std::string_view alias) {
+  std::string list;
+  for (const Counter& counter : aggregate.counters) {
+    list += ", " + std::string(alias) + "." + quote_identifier(counter.name);
+  }
+  return list;
+}
+
+std::string counter_array(const Aggregate& aggregate) {
+  ArrayLiteral names;
+  for (const Counter& counter : aggregate.counters) names.add(counter.name);
+  return names.take();
+}
+
+bool overlap(const Aggregate& aggregate, const KeySet& a, const KeySet& b) {
+  if (a.listed && b.listed) return lists_overlap(*a.listed, *b.listed);
+  if (b.listed) return overlap(aggregate, b, a);
+  if (a.listed) {
+    return std::ranges::any_of(*a.listed,
+                               [&](const std::string& key) { return in_range(aggregate, b, key); });
+  }
+  return !(a.to && b.from && !less(aggregate, *b.from, *a.to)) &&
+         !(b.to && a.from && !less(aggregate, *a.from, *b.to));
+}
+
+}  // namespace tidemark

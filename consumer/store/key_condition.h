@@ -1,0 +1,41 @@
+// A set of keys as a condition in SQL, and what else slices say about keys.
+#pragma once
+
+#include <string>
+#include <string_view>
+
+#include "consumer/core/declaration.h"
+#include "consumer/core/fence.h"
+#include "consumer/core/recount_sql.h"
+#include "consumer/store/pg.h"
+
+namespace tidemark {
+
+// Parameters count from $1; `except` is the last.
+class KeyCondition {
+ public:
+  KeyCondition(const Aggregate& aggregate, const KeySet& keys);
+
+  // Whether `key`, an expression of the aggregate's key type, is in the set.
+  std::string sql(const std::string& key) const;
+  const SqlParams& params() const { return params_; }
+  RangeBounds bounds() const { return bounds_; }
+
+ private:
+  const Aggregate& aggregate_;
+  bool listed_;
+  bool except_;
+  RangeBounds bounds_;
+  SqlParams params_;
+};
+
+// A key that is stored as text, in the aggregate's type and order.
+std::string stored_key_sql(const Aggregate& aggregate, std::string_view column);
+// ", t.counter" for each counter.
+std::string counter_list(const Aggregate& aggregate, std::string_view alias);
+// The counters' names as a literal of text[].
+std::string counter_array(const Aggregate& aggregate);
+// Whether a key can be in both sets; exceptions don't count.
+bool overlap(const Aggregate& aggregate, const KeySet& a, const KeySet& b);
+
+}  // namespace tidemark

@@ -1,0 +1,420 @@
+#include "consumer/store/pg_recount.h"
+
+#include <algorithm>
+#include <map>
+#include <set>
+
+#include "consumer/core/check.h"
+#include "consumer/core/kill_point.h"
+#include "consumer/core/recount_sql.h"
+#include "consumer/store/apply_sql.h"
+#include "consumer/store/array_literal.h"
+#include "consumer/store/fence_table.h"
+#include "consumer/store/key_condition.h"
+#include "consumer/store/state.h"
+
+namespace tidemark {
+namespace {
+
+using Steady = std::chrono::steady_clock;
+
+constexpr const char* kFenceSql = R"(
+insert into tidemark.fences (aggregate, key_from, key_to, listed, except_keys, snapshot, next_id,
+                             inserted, restart, repairs, offsets)
+values ($1::text, $2::text, $3::text, $4::text[], $5::text[], $6::text, $7::bigint, $8::bigint,
+        $9::bigint, $10::text,
+        (select jsonb_object_agg(topic || '/' || partition, next_offset) from tidemark.progress))
+returning id)";
+
+constexpr const char* kBookSql = R"(
+insert into tidemark.ledger as l (aggregate, counter, key, remaining, expected, suspect, fence)
+select $1::text, $2::text, b.key, b.difference, b.expected, false, $6::bigint
+  from unnest($3::text[], $4::bigint[], $5::bigint[]) as b(key, difference, expected)
+on conflict (aggregate, counter, key) do update
+   set remaining = l.remaining + excluded.remaining, expected = excluded.expected,
+       fence = greatest(l.fence, excluded.fence))";
+
+constexpr const char* kPassSql = R"(
+update tidemark.passes
+   set slices = slices + 1, cells = cells + $2::bigint, corrected = corrected + $3::bigint,
+       next_key = $4::text,
+       at_aggregate = at_aggregate + case when $4::text is null then 1 else 0 end
+ where id = $1::bigint)";
+
+std::chrono::microseconds since(Steady::time_point start) {
+  return std::chrono::duration_cast<std::chrono::microseconds>(Steady::now() - start);
+}
+
+}  // namespace
+
+// One row of the aggregate, or what was counted for one key: the counters in declaration order.
+struct PgRecount::Row {
+  std::string key;
+  std::vector<std::int64_t> values;
+};
+
+struct PgRecount::Counts {
+  std::string snapshot_text;
+  SourceSnapshot snapshot;
+  std::vector<Row> rows;
+};
+
+// What must be added to a row so that it is what was counted.
+struct PgRecount::Difference {
+  std::string key;
+  std::vector<std::int64_t> add;
+  std::vector<std::int64_t> expected;
+  bool there = false;  // the aggregate has the row
+};
+
+bool PgRecount::take_turn(PgTransaction& transaction, std::chrono::milliseconds patience) {
+  transaction.run_sql({"bound the wait for a turn", ""},
+                      "set local lock_timeout = " + std::to_string(patience.count()));
+  try {
+    transaction.run("take_turn", {});
+    return true;
+  } catch (const WorldError& error) {
+    if (error.sqlstate() != "55P03") throw;
+    return false;
+  }
+}
+
+std::vector<PgRecount::Row> PgRecount::read_cells(PgTransaction& transaction, AggregateIndex index,
+                                                  const KeySet& keys) const {
+  const Aggregate& aggregate = declaration_.aggregate(index);
+  const KeyCondition condition(aggregate, keys);
+  const SqlResult result =
+      transaction.run_sql({"read the cells", aggregate.name.text()},
+                          "select t." + quote_identifier(aggregate.key) + "::text" +
+                              counter_list(aggregate, "t") + " from " + quote_name(aggregate.name) +
+                              " as t where " + condition.sql(ordered_key_sql(aggregate, "t")),
+                          condition.params());
+  std::vector<Row> rows;
+  for (std::size_t row = 0; row < result.rows(); ++row) {
+    Row cells{std::string(result.text(row, 0)), {}};
+    for (std::size_t c = 0; c < aggregate.counters.size(); ++c) {
+      cells.values.push_back(result.integer(row, c + 1));  // null counts as 0
+    }
+    rows.push_back(std::move(cells));
+  }
+  return rows;
+}
+
+// Rules F1 and F4: counts and snapshot by one statement, then the end of the log, then an id that
+// was given out after the snapshot, each in a transaction of its own.
+PgRecount::Counts PgRecount::count(AggregateIndex index, const KeySet& keys) {
+  const Aggregate& aggregate = declaration_.aggregate(index);
+  const KeyCondition condition(aggregate, keys);
+  const std::string counting = keys.listed
+                                   ? recount_keys_sql(declaration_, index)
+                                   : recount_range_sql(declaration_, index, condition.bounds());
+  Counts counts;
+  {
+    PgTransaction transaction(source_.get());
+    const SqlResult result = transaction.run_sql(
+        {"count the rows behind", aggregate.name.text()},
+        "select s.snapshot, r.key::text" + counter_list(aggregate, "r") +
+            " from (select pg_current_snapshot()::text as snapshot) as s left join (" + counting +
+            ") as r on true",
+        condition.params());
+    counts.snapshot_text = std::string(result.text(0, 0));
+    for (std::size_t row = 0; row < result.rows(); ++row) {
+      if (result.is_null(row, 1)) continue;
+      Row counted{std::string(result.text(row, 1)), {}};
+      for (std::size_t c = 0; c < aggregate.counters.size(); ++c) {
+        counted.values.push_back(result.integer(row, c + 2));
+      }
+      counts.rows.push_back(std::move(counted));
+    }
+    transaction.commit();
+  }
+  counts.snapshot = parse_snapshot(counts.snapshot_text);
+  {
+    PgTransaction transaction(source_.get());
+    const SqlResult end = transaction.run("log_end", {});
+    counts.snapshot.inserted = Lsn(static_cast<std::uint64_t>(end.integer(0, 0)));
+    transaction.commit();
+  }
+  PgTransaction transaction(source_.get());
+  const SqlResult next = transaction.run("next_id", {slot_});
+  counts.snapshot.next = static_cast<std::uint64_t>(next.integer(0, 0));
+  counts.snapshot.restart = Lsn(static_cast<std::uint64_t>(next.integer(0, 1)));
+  transaction.commit();
+  return counts;
+}
+
+namespace {
+
+// As rule P2 orders the rows of an aggregate.
+bool key_less(const Aggregate& aggregate, const std::string& a, const std::string& b) {
+  if (!is_integer(aggregate.key_type)) return a < b;
+  return std::stoll(a) < std::stoll(b);
+}
+
+}  // namespace
+
+// Keeps the differences whose rows we could lock, and gives the keys of the others (rule F5).
+std::vector<std::string> PgRecount::lock_rows(PgTransaction& transaction, AggregateIndex index,
+                                              std::vector<Difference>& differences) const {
+  const Aggregate& aggregate = declaration_.aggregate(index);
+  std::vector<std::string> there;
+  for (const Difference& difference : differences) {
+    if (difference.there) there.push_back(difference.key);
+  }
+  if (there.empty()) return {};
+  const KeySet keys{.listed = there};
+  const KeyCondition condition(aggregate, keys);
+  const std::string key = ordered_key_sql(aggregate, "t");
+  const SqlResult result = transaction.run_sql(
+      {"lock the rows that differ", aggregate.name.text()},
+      "select t." + quote_identifier(aggregate.key) + "::text from " + quote_name(aggregate.name) +
+          " as t where " + condition.sql(key) + " order by " + key + " for update of t skip locked",
+      condition.params());
+  std::set<std::string, std::less<>> locked;
+  for (std::size_t row = 0; row < result.rows(); ++row) locked.emplace(result.text(row, 0));
+  std::vector<std::string> held;
+  std::erase_if(differences, [&](const Difference& difference) {
+    if (!difference.there || locked.contains(difference.key)) return false;
+    held.push_back(difference.key);
+    return true;
+  });
+  return held;
+}
+
+// Rule F6: only count columns, only where they differ.
+void PgRecount::write(PgTransaction& transaction, AggregateIndex index,
+                      const std::vector<Difference>& differences) const {
+  if (differences.empty()) return;
+  const std::size_t counters = declaration_.aggregate(index).counters.size();
+  ArrayLiteral keys;
+  std::vector<ArrayLiteral> columns(counters);
+  std::vector<bool> touched(counters, false);
+  for (const Difference& difference : differences) {
+    keys.add(difference.key);
+    for (std::size_t c = 0; c < counters; ++c) {
+      columns[c].add(difference.add[c]);
+      if (difference.add[c] != 0) touched[c] = true;
+    }
+  }
+  SqlParams params{keys.take()};
+  for (std::size_t c = 0; c < counters; ++c) {
+    params.push_back(touched[c] ? std::optional(columns[c].take()) : std::nullopt);
+  }
+  transaction.run("correct_" + std::to_string(index.value), params);
+}
+
+// Counters that are suspect as a whole, and those of earlier repairs over these keys whose changes
+// are still on their way: their lag is in no ledger.
+std::vector<bool> PgRecount::repairs_of(PgTransaction& transaction, AggregateIndex index,
+                                        const KeySet& keys) const {
+  const Aggregate& aggregate = declaration_.aggregate(index);
+  std::vector<bool> repairs(aggregate.counters.size(), false);
+  const SqlResult ranges = transaction.run("whole_suspects", {aggregate.name.text()});
+  for (std::size_t row = 0; row < ranges.rows(); ++row) {
+    for (std::size_t c = 0; c < aggregate.counters.size(); ++c) {
+      if (aggregate.counters[c].name == ranges.text(row, 0)) repairs[c] = true;
+    }
+  }
+  for (const Fence& fence : read_fences(transaction, declaration_)) {
+    if (fence.aggregate != index || !overlap(aggregate, fence.keys, keys)) continue;
+    for (std::size_t c = 0; c < repairs.size(); ++c) {
+      if (fence.repairs[c]) repairs[c] = true;
+    }
+  }
+  return repairs;
+}
+
+std::int64_t PgRecount::add_fence(PgTransaction& transaction, const Fence& fence,
+                                  const std::string& snapshot) const {
+  std::string repairs;
+  for (const bool repair : fence.repairs) repairs += repair ? '1' : '0';
+  const KeySet& keys = fence.keys;
+  const SqlResult added = transaction.run(
+      "add_fence",
+      {declaration_.aggregate(fence.aggregate).name.text(), keys.from, keys.to,
+       keys.listed ? std::optional(array_of(*keys.listed)) : std::nullopt, array_of(keys.except),
+       snapshot, std::to_string(fence.snapshot.next),
+       std::to_string(static_cast<std::int64_t>(fence.snapshot.inserted.value)),
+       std::to_string(static_cast<std::int64_t>(fence.snapshot.restart.value)), repairs});
+  return added.integer(0, 0);
+}
+
+// DESIGN 4.5: what differed, for each cell that was not suspect as part of its whole counter.
+void PgRecount::book(PgTransaction& transaction, const Fence& fence,
+                     const std::vector<Difference>& differences) const {
+  const Aggregate& aggregate = declaration_.aggregate(fence.aggregate);
+  const KeyCondition condition(aggregate, fence.keys);
+  const std::string name = quote_literal(aggregate.name.text());
+  const std::string id = std::to_string(fence.id);
+  std::vector<std::string> repaired;
+  for (std::size_t c = 0; c < fence.repairs.size(); ++c) {
+    if (fence.repairs[c]) repaired.push_back(aggregate.counters[c].name);
+  }
+  const std::string masked = quote_literal(array_of(repaired)) + "::text[]";
+  transaction.run_sql(
+      {"note what was suspect", "tidemark.ledger"},
+      "insert into tidemark.ledger as l (aggregate, counter, key, remaining, suspect, fence)"
+      " select s.aggregate, s.counter, s.key, 0, true, " +
+          id + " from tidemark.suspects as s where s.aggregate = " + name +
+          " and s.counter <> all(" + masked + ") and " +
+          condition.sql(stored_key_sql(aggregate, "s.key")) +
+          " on conflict (aggregate, counter, key) do update"
+          " set suspect = true, fence = greatest(l.fence, excluded.fence)",
+      condition.params());
+  if (!repaired.empty()) {
+    transaction.run_sql({"note what was suspect as a whole", "tidemark.ledger"},
+                        "update tidemark.ledger as l set suspect = true where l.aggregate = " +
+                            name + " and l.counter = any(" + masked + ") and not l.suspect and " +
+                            condition.sql(stored_key_sql(aggregate, "l.key")),
+                        condition.params());
+  }
+  for (std::size_t c = 0; c < aggregate.counters.size(); ++c) {
+    if (fence.repairs[c]) continue;
+    ArrayLiteral keys;
+    ArrayLiteral adds;
+    ArrayLiteral expected;
+    bool any = false;
+    for (const Difference& difference : differences) {
+      if (difference.add[c] == 0) continue;
+      any = true;
+      keys.add(difference.key);
+      adds.add(difference.add[c]);
+      expected.add(difference.expected[c]);
+    }
+    if (!any) continue;
+    transaction.run("book", {aggregate.name.text(), aggregate.counters[c].name, keys.take(),
+                             adds.take(), expected.take(), id});
+  }
+  transaction.run_sql({"take what was recounted off the list", "tidemark.suspects"},
+                      "delete from tidemark.suspects as s where s.aggregate = " + name + " and " +
+                          condition.sql(stored_key_sql(aggregate, "s.key")),
+                      condition.params());
+}
+
+// Rule F5: they are recounted later.
+void PgRecount::suspect_held(PgTransaction& transaction, const Aggregate& aggregate,
+                             const std::vector<std::string>& held) {
+  if (held.empty()) return;
+  transaction.run_sql(
+      {"note rows that another writer holds", "tidemark.suspects"},
+      "insert into tidemark.suspects (aggregate, counter, key, cause)"
+      " select " +
+          quote_literal(aggregate.name.text()) + ", c, k, " +
+          quote_literal(cause_name(SuspectCause::kLocked)) +
+          " from unnest($1::text[]) as k cross join unnest($2::text[]) as c on conflict do nothing",
+      {array_of(held), counter_array(aggregate)});
+}
+
+SliceResult PgRecount::recount(AggregateIndex index, KeySet keys,
+                               std::chrono::milliseconds patience, const Pass* pass) {
+  const Aggregate& aggregate = declaration_.aggregate(index);
+  SliceResult result;
+  const auto asked = Steady::now();
+  PgTransaction transaction(target_.get());
+  if (!take_turn(transaction, patience)) return result;
+  result.wait = since(asked);
+  const auto begun = Steady::now();
+  const std::vector<Row> cells = read_cells(transaction, index, keys);
+  const Counts counts = count(index, keys);
+  TIDEMARK_KILL_POINT("X10");
+  std::map<std::string, Difference, std::less<>> found;
+  for (const Row& row : cells) {
+    Difference& difference = found[row.key];
+    difference = {row.key, {}, std::vector<std::int64_t>(row.values.size(), 0), true};
+    for (const std::int64_t value : row.values) difference.add.push_back(-value);
+  }
+  for (const Row& row : counts.rows) {
+    const auto [it, made] = found.try_emplace(row.key);
+    if (made) it->second = {row.key, std::vector<std::int64_t>(row.values.size(), 0), {}, false};
+    it->second.expected = row.values;
+    for (std::size_t c = 0; c < row.values.size(); ++c) it->second.add[c] += row.values[c];
+  }
+  std::vector<Difference> differences;
+  for (auto& [key, difference] : found) {
+    const auto changed = static_cast<std::size_t>(
+        std::ranges::count_if(difference.add, [](std::int64_t add) { return add != 0; }));
+    // A row that is missing is made, unless only its key was asked for.
+    if (changed > 0 || (!difference.there && !keys.listed)) {
+      differences.push_back(std::move(difference));
+    }
+  }
+  std::ranges::sort(differences, [&](const Difference& a, const Difference& b) {
+    return key_less(aggregate, a.key, b.key);
+  });
+  const std::vector<std::string> held = lock_rows(transaction, index, differences);
+  if (keys.listed) {
+    std::erase_if(*keys.listed, [&](const std::string& key) {
+      return std::ranges::find(held, key) != held.end();
+    });
+  } else {
+    keys.except = held;
+  }
+  Fence fence{.id = 0,
+              .aggregate = index,
+              .keys = std::move(keys),
+              .snapshot = counts.snapshot,
+              .repairs = {}};
+  fence.repairs = repairs_of(transaction, index, fence.keys);
+  write(transaction, index, differences);
+  fence.id = add_fence(transaction, fence, counts.snapshot_text);
+  book(transaction, fence, differences);
+  suspect_held(transaction, aggregate, held);
+  transaction.run("new_version", {new_turn_version()});
+  for (const Difference& difference : differences) {
+    result.corrected += static_cast<std::size_t>(
+        std::ranges::count_if(difference.add, [](std::int64_t add) { return add != 0; }));
+  }
+  result.rows = cells.size();
+  result.held = held.size();
+  if (pass != nullptr) {
+    transaction.run("move_pass", {std::to_string(pass->id), std::to_string(result.rows),
+                                  std::to_string(result.corrected), fence.keys.to});
+  }
+  TIDEMARK_KILL_POINT("X11");
+  transaction.commit();
+  result.hold = since(begun);
+  result.taken = true;
+  return result;
+}
+
+// --- connections --------------------------------------------------------------------------------
+
+PgRecount::PgRecount(const Declaration& declaration, PgRecountOptions options)
+    : declaration_(declaration),
+      slot_(std::move(options.slot)),
+      target_(options.pg, [this](PgConnection& connection) { prepare(connection); }),
+      source_(options.pg, [this](PgConnection& connection) { prepare_source(connection); }) {}
+
+void PgRecount::prepare_source(PgConnection& connection) {
+  connection.run_alone("set up the session", "set plan_cache_mode = force_custom_plan");
+  connection.prepare({"log_end", ""}, "select pg_current_wal_insert_lsn() - '0/0'::pg_lsn");
+  connection.prepare({"next_id", ""},
+                     "select pg_current_xact_id()::text, coalesce((select restart_lsn -"
+                     " '0/0'::pg_lsn from pg_replication_slots where slot_name = $1::text), 0)");
+}
+
+void PgRecount::prepare(PgConnection& connection) {
+  leading_ = false;
+  {
+    PgTransaction transaction(connection);
+    check_schema(transaction);
+    transaction.commit();
+  }
+  prepare_fences(connection);
+  prepare_queue(connection);
+  connection.prepare({"take_turn", "the turn"},
+                     "select pg_advisory_xact_lock(" + std::to_string(kTurnLock) + ")");
+  connection.prepare({"new_version", "tidemark.turn"},
+                     "update tidemark.turn set version = $1::bigint");
+  connection.prepare({"whole_suspects", "tidemark.suspect_ranges"},
+                     "select counter from tidemark.suspect_ranges where aggregate = $1::text");
+  connection.prepare({"add_fence", "tidemark.fences"}, kFenceSql);
+  connection.prepare({"book", "tidemark.ledger"}, kBookSql);
+  connection.prepare({"move_pass", "tidemark.passes"}, kPassSql);
+  for (std::uint32_t i = 0; i < declaration_.aggregates.size(); ++i) {
+    connection.prepare({"correct_" + std::to_string(i), declaration_.aggregates[i].name.text()},
+                       upsert_sql(declaration_, AggregateIndex(i), "bigint").adding);
+  }
+}
+
+}  // namespace tidemark

@@ -1,0 +1,152 @@
+// The recounter's hand in Postgres: slices, fences, passes and the ledger (DESIGN 4.4, 4.5).
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "consumer/core/declaration.h"
+#include "consumer/core/fence.h"
+#include "consumer/store/pg.h"
+
+namespace tidemark {
+
+struct PgRecountOptions {
+  PgOptions pg;      // where the cells are
+  std::string slot;  // Debezium's replication slot; its LSNs tell when a fence has done its work
+};
+
+// A walk over whole aggregates that has not ended.
+struct Pass {
+  std::int64_t id = 0;
+  std::string cause;
+  AggregateIndex aggregate;             // where it is
+  std::optional<std::string> next_key;  // where it goes on there; none: at the beginning
+  bool last_aggregate = false;
+  std::uint64_t slices = 0;
+  std::uint64_t cells = 0;
+  std::uint64_t corrected = 0;
+};
+
+// Suspect cells of one aggregate that can be recounted now.
+struct SuspectKeys {
+  AggregateIndex aggregate;
+  std::vector<std::string> keys;  // each once
+};
+
+struct SliceResult {
+  bool taken = false;  // false: the turn didn't come within the patience; nothing was changed
+  std::size_t rows = 0;
+  std::size_t corrected = 0;  // cells that were written
+  std::size_t held = 0;       // rows that another writer held: they stay suspect
+  std::chrono::microseconds wait{0};
+  std::chrono::microseconds hold{0};
+};
+
+struct OutstandingFence {
+  std::int64_t id;
+  Lsn inserted;
+};
+
+// A cell that was wrong for another reason than lag.
+struct DriftRow {
+  std::int64_t id = 0;
+  std::string aggregate;
+  std::string counter;
+  std::string key;
+  std::optional<std::int64_t> expected;
+  std::optional<std::int64_t> found;
+  std::int64_t difference = 0;
+  std::string found_at;
+};
+
+struct StoredOffset {
+  TopicPartition where;
+  Offset next;
+};
+
+// One connection to count on and one to write on; one thread. Throws WorldError.
+class PgRecount {
+ public:
+  // `declaration` must outlive it.
+  PgRecount(const Declaration& declaration, PgRecountOptions options);
+
+  // One recounter at a time: true while we are it. Lost with the connection.
+  bool lead();
+
+  // --- what is to be done ---
+  std::optional<SuspectKeys> suspect_keys(std::size_t limit);
+  // Counters with so many suspect cells become suspect as a whole: a pass is cheaper.
+  void widen_suspects(std::size_t cells_max);
+  std::optional<Pass> current_pass();
+  // A pass is due: counters that are suspect as a whole, or `every` has passed since the last
+  // periodic one began. Begins it.
+  std::optional<Pass> begin_due_pass(std::chrono::milliseconds every);
+  // Over these aggregates, all when empty.
+  Pass begin_pass(const std::string& cause, std::span<const AggregateIndex> aggregates);
+  void end_pass(const Pass& pass);
+
+  // --- slices ---
+  // Where a slice that begins at `from` should end to take about `rows` rows; none: it is the last.
+  std::optional<std::string> range_end(AggregateIndex aggregate,
+                                       const std::optional<std::string>& from, std::size_t rows);
+  // Counts the keys by one statement, writes what differs, and leaves a fence (rules F1 to F7).
+  // With a pass, moves it on to the range's end. Waits for its turn at most `patience`.
+  SliceResult recount(AggregateIndex aggregate, KeySet keys, std::chrono::milliseconds patience,
+                      const Pass* pass);
+
+  // --- after the database's history changed (rule F8) ---
+  // Some partitions only touch until their end is known.
+  bool unsettled();
+  // The slot streams from this database.
+  bool slot_active();
+  // Changes below these ends only touch; then all is recounted once more. Fences the owners.
+  void settle(std::span<const StoredOffset> ends);
+
+  // --- fences ---
+  std::vector<OutstandingFence> fences();
+  // What the slot has confirmed; none: it can't be seen.
+  std::optional<Lsn> slot_confirmed();
+  std::vector<StoredOffset> stored_offsets();
+  // To be called when all that they saw has been consumed (rule F9). Gives what stays unexplained.
+  std::vector<DriftRow> drop_fences(std::span<const std::int64_t> fences);
+
+ private:
+  struct Row;
+  struct Counts;
+  struct Difference;
+
+  void prepare(PgConnection& connection);
+  void prepare_source(PgConnection& connection);
+  static void prepare_queue(PgConnection& connection);
+  bool take_turn(PgTransaction& transaction, std::chrono::milliseconds patience);
+  std::vector<Row> read_cells(PgTransaction& transaction, AggregateIndex aggregate,
+                              const KeySet& keys) const;
+  Counts count(AggregateIndex aggregate, const KeySet& keys);
+  std::vector<std::string> lock_rows(PgTransaction& transaction, AggregateIndex aggregate,
+                                     std::vector<Difference>& differences) const;
+  void write(PgTransaction& transaction, AggregateIndex aggregate,
+             const std::vector<Difference>& differences) const;
+  std::vector<bool> repairs_of(PgTransaction& transaction, AggregateIndex aggregate,
+                               const KeySet& keys) const;
+  std::int64_t add_fence(PgTransaction& transaction, const Fence& fence,
+                         const std::string& snapshot) const;
+  void book(PgTransaction& transaction, const Fence& fence,
+            const std::vector<Difference>& differences) const;
+  static void suspect_held(PgTransaction& transaction, const Aggregate& aggregate,
+                           const std::vector<std::string>& held);
+  std::optional<Pass> pass_of(const SqlResult& rows, std::size_t row) const;
+
+  const Declaration& declaration_;
+  std::string slot_;
+  bool leading_ = false;
+  std::size_t next_aggregate_ = 0;
+  PgSession target_;
+  PgSession source_;
+};
+
+}  // namespace tidemark
