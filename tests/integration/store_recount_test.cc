@@ -1,0 +1,357 @@
+// PgRecount beside PgStore: slices, fences, passes and the ledger, on a real database.
+#include <gmock/gmock.h>
+
+#include <string>
+#include <vector>
+
+#include "consumer/core/fold.h"
+#include "consumer/store/migrate.h"
+#include "consumer/store/pg_recount.h"
+#include "tests/support/pg_fixture.h"
+
+namespace tidemark::testing {
+namespace {
+
+using std::chrono::milliseconds;
+using ::testing::ElementsAre;
+using ::testing::IsEmpty;
+
+constexpr milliseconds kPatience{2'000};
+const std::string kFollowers = "select user_id, followers from public.aggregate_user order by 1";
+
+// public.follows: a live row adds one to its followee's followers.
+Declaration with_follows() {
+  Declaration declaration = small_declaration();
+  Table follows;
+  follows.name = {"public", "follows"};
+  const auto column = [](std::string name, ColumnType type) {
+    Column made;
+    made.name = std::move(name);
+    made.type = type;
+    return made;
+  };
+  follows.columns = {column("id", ColumnType::kInteger), column("followee", ColumnType::kInteger),
+                     column("live", ColumnType::kBoolean)};
+  follows.primary_key = {ColumnIndex(0)};
+  follows.active = {{{ColumnIndex(2), Condition::OneOf{{Constant(true)}}}}};
+  follows.contributions = {{AggregateIndex(kUsers), CounterIndex(0), ColumnIndex(1), {}}};
+  follows.file = "schemas/tables/follows.toml";
+  declaration.tables.insert(declaration.tables.begin(), follows);
+  for (Aggregate& aggregate : declaration.aggregates) {
+    for (Lookup& lookup : aggregate.lookups) lookup.table = TableIndex(1);
+  }
+  return declaration;
+}
+
+class StoreRecount : public StoreTest {
+ protected:
+  StoreRecount() {
+    sql("create table public.follows (id integer primary key, followee integer not null,"
+        " live boolean not null)");
+    sql("create index on public.follows (followee)");
+    sql("alter table public.follows replica identity full");
+    migrate({options(), "counters", ""}, follows_);
+    claim();
+  }
+
+  static PgStoreOptions recounted(PgStoreOptions options) {
+    options.recounted = true;
+    return options;
+  }
+
+  void claim() {
+    const Claimed claimed = store_.claim(std::vector{at(0)})[0];
+    fold_.reset(std::vector<FoldPartition>{
+        {at(0), claimed.epoch, claimed.next, claimed.mark, claimed.touch_only}});
+    next_ = std::max<std::int64_t>(0, claimed.next.value);
+  }
+
+  // Inserts a live row, and gives the event that it makes: its transaction and its place in the
+  // log.
+  Change follow(int id, int followee) {
+    const std::string both = sql("with row as (insert into public.follows values (" +
+                                 std::to_string(id) + ", " + std::to_string(followee) +
+                                 ", true) returning id) select pg_current_xact_id()::xid, "
+                                 "pg_current_wal_insert_lsn() - '0/0' from row");
+    const auto bar = both.find('|');
+    Change change;
+    change.table = TableIndex(0);
+    change.op = Op::kCreate;
+    change.tx_id = std::stoull(both.substr(0, bar));
+    // The row's record begins at or after the position read before it was written.
+    change.position = Position{Lsn(std::stoull(both.substr(bar + 1)) - 1),
+                               Lsn(std::stoull(both.substr(bar + 1)))};
+    change.after = {std::int64_t{id}, std::int64_t{followee}, true};
+    return change;
+  }
+
+  void fold(const Change& change) {
+    Record record;
+    record.topic = "t";
+    record.offset = Offset(next_++);
+    fold_.add_change(record, change);
+  }
+  ApplyResult apply() { return store_.apply(fold_.take()); }
+  ApplyResult apply(const Change& change) {
+    fold(change);
+    return apply();
+  }
+
+  SliceResult recount(KeySet keys) {
+    return recount_.recount(AggregateIndex(kUsers), std::move(keys), kPatience, nullptr);
+  }
+  SliceResult recount_all() { return recount(KeySet{}); }
+  SliceResult recount_key(const std::string& key) { return recount(KeySet{.listed = {{key}}}); }
+  // The pass that every state begins with.
+  void first_pass() {
+    while (const auto pass = pass_in_hand()) move(*pass);
+  }
+  std::optional<Pass> pass_in_hand() {
+    const auto pass = recount_.current_pass();
+    return pass ? pass : recount_.begin_due_pass(milliseconds(3'600'000));
+  }
+  void move(const Pass& pass, std::size_t rows = 1'000) {
+    KeySet keys{.from = pass.next_key,
+                .to = recount_.range_end(pass.aggregate, pass.next_key, rows)};
+    const bool last = !keys.to && pass.last_aggregate;
+    ASSERT_TRUE(recount_.recount(pass.aggregate, std::move(keys), kPatience, &pass).taken);
+    if (last) recount_.end_pass(pass);
+  }
+  std::vector<DriftRow> drop_all() {
+    std::vector<std::int64_t> ids;
+    for (const OutstandingFence& fence : recount_.fences()) ids.push_back(fence.id);
+    return recount_.drop_fences(ids);
+  }
+  // As if the state had run for long: nothing suspect, no fence.
+  void settle() {
+    first_pass();
+    drop_all();
+  }
+
+  const Declaration follows_ = with_follows();
+  PgStore store_{follows_, recounted(store_options())};
+  PgRecount recount_{follows_, {options(), "no_such_slot"}};
+  Fold fold_{follows_, NotNewPolicy::kSuspect};
+  std::int64_t next_ = 0;
+};
+
+TEST_F(StoreRecount, ANewStateIsSuspectUntilItsFirstPass) {
+  sql("insert into public.follows values (1, 7, true), (2, 7, true), (3, 8, false)");
+  EXPECT_NE(sql("select count(*) from tidemark.suspect_ranges"), "0");
+  first_pass();
+  EXPECT_EQ(sql(kFollowers), "7|2");
+  EXPECT_EQ(sql("select count(*) from tidemark.suspect_ranges"), "0");
+  EXPECT_THAT(drop_all(), IsEmpty()) << "a start is no drift";
+}
+
+TEST_F(StoreRecount, AChangeThatARecountSawIsNotCountedAgain) {
+  settle();
+  const Change seen = follow(1, 7);
+  recount_all();
+  EXPECT_EQ(sql(kFollowers), "7|1");
+  const Change later = follow(2, 7);
+  fold(seen);
+  fold(later);
+  EXPECT_EQ(apply().skipped_changes, 1U);
+  EXPECT_EQ(sql(kFollowers), "7|2");
+  EXPECT_THAT(drop_all(), IsEmpty()) << "lag is no drift";
+  EXPECT_EQ(sql("select count(*) from tidemark.ledger"), "0");
+}
+
+TEST_F(StoreRecount, ABatchThatWasFoldedBeforeTheSliceMeetsItsFence) {
+  settle();
+  fold(follow(1, 7));
+  recount_all();
+  EXPECT_EQ(apply().skipped_changes, 1U);
+  EXPECT_EQ(sql(kFollowers), "7|1");
+}
+
+TEST_F(StoreRecount, ATransactionThatWasOpenAtTheFenceIsCountedWhenItComes) {
+  settle();
+  PgConnection writer(options());
+  PgTransaction open(writer);
+  const SqlResult row =
+      open.run_sql({"write", ""},
+                   "insert into public.follows values (1, 7, true) returning"
+                   " pg_current_xact_id()::xid, pg_current_wal_insert_lsn() - '0/0'");
+  Change change = follow(2, 9);
+  change.tx_id = static_cast<std::uint64_t>(row.integer(0, 0));
+  change.after[0] = std::int64_t{1};
+  change.after[1] = std::int64_t{7};
+  change.position = Position{Lsn(1), Lsn(static_cast<std::uint64_t>(row.integer(0, 1)))};
+  recount_all();
+  EXPECT_EQ(sql(kFollowers), "9|1");
+  fold(change);
+  const Delta batch = fold_.take();
+  EXPECT_EQ(error_of([&] { store_.apply(batch); }).kind(), ErrorKind::kRetry)
+      << "not before its commit is visible";
+  open.commit();
+  EXPECT_EQ(store_.apply(batch).skipped_changes, 0U);
+  EXPECT_EQ(sql(kFollowers), "7|1,9|1");
+}
+
+TEST_F(StoreRecount, TheNewestOpenTransactionIsNotTakenForSeen) {
+  settle();
+  PgConnection writer(options());
+  PgTransaction open(writer);  // nothing is committed after it began: a snapshot's xmax is its id
+  const SqlResult row =
+      open.run_sql({"write", ""},
+                   "insert into public.follows values (1, 7, true) returning"
+                   " pg_current_xact_id()::xid, pg_current_wal_insert_lsn() - '0/0'");
+  recount_all();
+  open.commit();
+  Change change;
+  change.table = TableIndex(0);
+  change.op = Op::kCreate;
+  change.tx_id = static_cast<std::uint64_t>(row.integer(0, 0));
+  change.position = Position{Lsn(1), Lsn(static_cast<std::uint64_t>(row.integer(0, 1)))};
+  change.after = {std::int64_t{1}, std::int64_t{7}, true};
+  EXPECT_EQ(apply(change).skipped_changes, 0U);
+  EXPECT_EQ(sql(kFollowers), "7|1");
+}
+
+TEST_F(StoreRecount, APreparedTransactionIsCountedWhenItComes) {
+  settle();
+  PgConnection writer(options());
+  writer.run_alone("begin", "begin");
+  const SqlResult row =
+      writer.run_alone("write",
+                       "insert into public.follows values (1, 7, true) returning"
+                       " pg_current_xact_id()::xid, pg_current_wal_insert_lsn() - '0/0'");
+  writer.run_alone("prepare", "prepare transaction 'p'");
+  recount_all();
+  writer.run_alone("commit", "commit prepared 'p'");
+  Change change;
+  change.table = TableIndex(0);
+  change.op = Op::kCreate;
+  change.tx_id = static_cast<std::uint64_t>(row.integer(0, 0));
+  change.position = Position{Lsn(1), Lsn(static_cast<std::uint64_t>(row.integer(0, 1)))};
+  change.after = {std::int64_t{1}, std::int64_t{7}, true};
+  apply(change);
+  EXPECT_EQ(sql(kFollowers), "7|1");
+}
+
+TEST_F(StoreRecount, DriftIsReportedOnceWithItsExactSizeWhileEventsAreOnTheirWay) {
+  settle();
+  apply(follow(1, 7));
+  sql("update public.aggregate_user set followers = followers + 10 where user_id = 7");
+  const Change coming = follow(2, 7);
+  recount_all();
+  EXPECT_EQ(sql(kFollowers), "7|2");
+  apply(coming);
+  EXPECT_EQ(sql(kFollowers), "7|2");
+  const std::vector<DriftRow> drift = drop_all();
+  ASSERT_EQ(drift.size(), 1U);
+  EXPECT_EQ(drift[0].aggregate, "public.aggregate_user");
+  EXPECT_EQ(drift[0].counter, "followers");
+  EXPECT_EQ(drift[0].key, "7");
+  EXPECT_EQ(drift[0].difference, -10);
+  recount_all();
+  EXPECT_THAT(drop_all(), IsEmpty()) << "it was said already";
+}
+
+TEST_F(StoreRecount, ARepairOfASuspectCellIsNoDrift) {
+  settle();
+  const Change change = follow(1, 7);
+  apply(change);
+  apply(change);  // redelivered: not new
+  EXPECT_EQ(sql("select counter, key, cause from tidemark.suspects"), "followers|7|not_new");
+  sql("update public.aggregate_user set followers = 99 where user_id = 7");
+  const auto keys = recount_.suspect_keys(10);
+  ASSERT_TRUE(keys.has_value());
+  EXPECT_THAT(keys->keys, ElementsAre("7"));
+  recount_key("7");
+  EXPECT_EQ(sql(kFollowers), "7|1");
+  EXPECT_EQ(sql("select count(*) from tidemark.suspects"), "0");
+  EXPECT_THAT(drop_all(), IsEmpty());
+}
+
+TEST_F(StoreRecount, ARowThatAnotherWriterHoldsStaysSuspectAndIsNotWaitedFor) {
+  settle();
+  sql("insert into public.aggregate_user (user_id) values (7), (8)");
+  sql("insert into public.follows values (1, 7, true), (2, 8, true)");
+  PgConnection other(options());
+  PgTransaction holder(other);
+  holder.run_sql({"hold", ""}, "update public.aggregate_user set score = 1 where user_id = 7");
+  EXPECT_EQ(recount_all().held, 1U);
+  EXPECT_EQ(sql(kFollowers), "7|0,8|1");
+  EXPECT_EQ(sql("select distinct key, cause from tidemark.suspects"), "7|locked");
+  holder.commit();
+  recount_key("7");
+  EXPECT_EQ(sql(kFollowers), "7|1,8|1");
+  EXPECT_EQ(sql("select score from public.aggregate_user where user_id = 7"), "1");
+}
+
+TEST_F(StoreRecount, ABatchKeepsTheTurnUntilItIsDone) {
+  settle();
+  PgConnection batch(options());
+  PgTransaction shared(batch);
+  shared.run_sql({"turn", ""}, "select pg_advisory_xact_lock_shared(8388346167862588014)");
+  EXPECT_FALSE(recount_.recount(AggregateIndex(kUsers), {}, milliseconds(20), nullptr).taken);
+  shared.commit();
+  EXPECT_TRUE(recount_all().taken);
+}
+
+TEST_F(StoreRecount, APassGoesOnWhereAnotherMemberLeftIt) {
+  settle();
+  sql("insert into public.follows select i, i, true from generate_series(1, 30) as i");
+  const AggregateIndex users(kUsers);
+  const Pass pass = recount_.begin_pass("command", std::vector{users});
+  move(pass, 10);
+  PgRecount other(follows_, {options(), "no_such_slot"});
+  const auto found = other.current_pass();
+  ASSERT_TRUE(found.has_value());
+  EXPECT_EQ(found->id, pass.id);
+  EXPECT_EQ(found->slices, 1U);
+  ASSERT_TRUE(found->next_key.has_value());
+  EXPECT_EQ(sql("select max(user_id) from public.aggregate_user"),
+            std::to_string(std::stoi(*found->next_key) - 1));
+  first_pass();
+  EXPECT_EQ(sql("select count(*), min(followers), max(followers) from public.aggregate_user"),
+            "30|1|1");
+}
+
+TEST_F(StoreRecount, ACounterThatBecomesSuspectDuringAPassGetsAnotherOne) {
+  settle();
+  const AggregateIndex users(kUsers);
+  const Pass pass = recount_.begin_pass("command", std::vector{users});
+  sql("insert into tidemark.suspect_ranges (aggregate, counter, cause)"
+      " values ('public.aggregate_user', 'followers', 'truncate')");
+  move(pass);
+  EXPECT_FALSE(recount_.current_pass().has_value());
+  EXPECT_EQ(sql("select count(*) from tidemark.suspect_ranges"), "1");
+  first_pass();
+  EXPECT_EQ(sql("select count(*) from tidemark.suspect_ranges"), "0");
+}
+
+TEST_F(StoreRecount, OnAnotherDatabaseHistoryNothingOldIsTrusted) {
+  settle();
+  apply(follow(1, 7));
+  recount_all();
+  sql("update tidemark.turn set history = 'another/00000001'");
+  EXPECT_EQ(apply(follow(2, 7)).outcome, ApplyOutcome::kFenced);
+  claim();
+  EXPECT_EQ(sql("select count(*) from tidemark.fences"), "0");
+  EXPECT_EQ(sql("select count(distinct cause) from tidemark.suspect_ranges"), "1");
+  EXPECT_TRUE(recount_.unsettled());
+  apply(follow(3, 7));
+  EXPECT_EQ(sql(kFollowers), "7|1") << "changes only touch";
+  const std::vector<StoredOffset> ends{{at(0), Offset(next_)}};
+  recount_.settle(ends);
+  EXPECT_FALSE(recount_.unsettled());
+  claim();
+  first_pass();
+  EXPECT_EQ(sql(kFollowers), "7|3");
+  apply(follow(4, 7));
+  EXPECT_EQ(sql(kFollowers), "7|4") << "and count again from the ends on";
+}
+
+TEST_F(StoreRecount, OneRecounterLeads) {
+  PgRecount other(follows_, {options(), "no_such_slot"});
+  EXPECT_TRUE(recount_.lead());
+  EXPECT_TRUE(recount_.lead());
+  EXPECT_FALSE(other.lead());
+}
+
+}  // namespace
+}  // namespace tidemark::testing
