@@ -6,6 +6,7 @@
 
 #include "consumer/service/commands.h"
 #include "consumer/service/exit_code.h"
+#include "consumer/service/recount_commands.h"
 
 namespace {
 
@@ -109,6 +110,37 @@ void add_parked(CLI::App& app, const CommonOptions& common, Action& action) {
       [&] { action = [&] { return tidemark::parked_show_command(common, show_command); }; });
 }
 
+void add_recount(CLI::App& app, const CommonOptions& common, Action& action) {
+  CLI::App* recount = app.add_subcommand(
+      "recount", "Counts again from the source tables, beside the running stream, and waits.");
+  static tidemark::RecountCommand command;
+  auto* aggregate = recount->add_option("--aggregate", command.aggregates, "an aggregate; repeat");
+  auto* keys = recount->add_option("--keys", command.keys, "only these keys of the one aggregate")
+                   ->delimiter(',')
+                   ->needs(aggregate);
+  auto* full = recount->add_flag("--full", command.full, "all aggregates")->excludes(aggregate);
+  recount->callback([&common, &action, keys, full] {
+    if (command.aggregates.empty() && full->count() == 0) {
+      throw CLI::ValidationError("recount", "name --aggregate, or ask for --full");
+    }
+    if (keys->count() != 0 && command.aggregates.size() != 1) {
+      throw CLI::ValidationError("--keys", "needs exactly one --aggregate");
+    }
+    action = [&] { return tidemark::recount_command(common, command); };
+  });
+}
+
+void add_drift(CLI::App& app, const CommonOptions& common, Action& action) {
+  CLI::App* drift =
+      app.add_subcommand("drift", "Cells that were wrong, for another reason than lag.");
+  drift->require_subcommand(1);
+  CLI::App* list = drift->add_subcommand("list", "The newest, a line each.");
+  static tidemark::DriftListCommand command;
+  list->add_option("--limit", command.limit, "at most so many")->capture_default_str();
+  list->add_flag("--json", command.json, "for machines");
+  list->callback([&] { action = [&] { return tidemark::drift_list_command(common, command); }; });
+}
+
 ExitCode act(const Action& action) {
   try {
     return action();
@@ -141,6 +173,8 @@ int main(int argc, char** argv) {
   add_status(app, common, action);
   add_offsets(app, common, action);
   add_parked(app, common, action);
+  add_recount(app, common, action);
+  add_drift(app, common, action);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {

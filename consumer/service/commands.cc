@@ -8,10 +8,8 @@
 #include <variant>
 #include <vector>
 
-#include "consumer/core/declaration_toml.h"
-#include "consumer/kafka/kafka_options.h"
+#include "consumer/service/command_setup.h"
 #include "consumer/service/config.h"
-#include "consumer/service/log.h"
 #include "consumer/service/postgres.h"
 #include "consumer/service/service.h"
 #include "consumer/store/admin.h"
@@ -21,36 +19,6 @@
 
 namespace tidemark {
 namespace {
-
-[[noreturn]] void refuse(const std::vector<DeclarationError>& errors) {
-  for (const DeclarationError& error : errors) {
-    fmt::print(stderr, "{}\n", error.text());
-  }
-  throw WorldError(ErrorKind::kConfig,
-                   fmt::format("{} error{} above", errors.size(), errors.size() == 1 ? "" : "s"));
-}
-
-Config read_config(const CommonOptions& common) {
-  auto loaded = load_config(common.config);
-  if (auto* errors = std::get_if<std::vector<DeclarationError>>(&loaded)) refuse(*errors);
-  Config config = std::move(std::get<Config>(loaded));
-  const std::vector<std::string> refused = validate_kafka_properties(config.kafka);
-  if (!refused.empty()) {
-    std::vector<DeclarationError> errors;
-    for (const std::string& reason : refused) {
-      errors.push_back({.file = common.config.string(), .message = "[kafka]: " + reason});
-    }
-    refuse(errors);
-  }
-  set_up_log(common.log_level.empty() ? config.log.level : common.log_level);
-  return config;
-}
-
-Declaration read_declaration(const Config& config) {
-  auto loaded = load_declaration(config.schemas);
-  if (auto* errors = std::get_if<std::vector<DeclarationError>>(&loaded)) refuse(*errors);
-  return std::move(std::get<Declaration>(loaded));
-}
 
 std::string offset_text(Offset offset) {
   return offset == kNotStarted ? "earliest" : std::to_string(offset.value);
@@ -167,15 +135,18 @@ ExitCode status_command(const CommonOptions& common, const StatusCommand& comman
                                 {"suspect_cells", counts.suspect_cells},
                                 {"suspect_ranges", counts.suspect_ranges},
                                 {"parked", counts.parked},
+                                {"fences", counts.fences},
+                                {"drift", counts.drift},
                                 {"data_loss_partitions", lost_partitions(rows)}};
     fmt::print("{}\n", out.dump(2));
     return ExitCode::kOk;
   }
   print_progress(rows);
   fmt::print(
-      "\nsuspect cells: {}\nsuspect ranges: {}\nparked records: {}\n"
-      "partitions with lost data: {}\n",
-      counts.suspect_cells, counts.suspect_ranges, counts.parked, lost_partitions(rows));
+      "\nsuspect cells: {}\nsuspect ranges: {}\nfences outstanding: {}\nparked records: {}\n"
+      "partitions with lost data: {}\ndrift found: {}\n",
+      counts.suspect_cells, counts.suspect_ranges, counts.fences, counts.parked,
+      lost_partitions(rows), counts.drift);
   return ExitCode::kOk;
 }
 

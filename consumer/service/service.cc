@@ -12,16 +12,14 @@
 #include <thread>
 #include <vector>
 
-#include "consumer/kafka/end_offsets.h"
 #include "consumer/kafka/kafka_source.h"
 #include "consumer/service/backoff.h"
 #include "consumer/service/http.h"
 #include "consumer/service/metrics.h"
 #include "consumer/service/pipeline.h"
 #include "consumer/service/postgres.h"
-#include "consumer/service/recounter.h"
+#include "consumer/service/recounting.h"
 #include "consumer/store/catalog.h"
-#include "consumer/store/pg_recount.h"
 #include "consumer/store/pg_store.h"
 
 namespace tidemark {
@@ -36,8 +34,6 @@ constexpr std::chrono::seconds kStartPatience{60};
 constexpr milliseconds kDrainPatience{5000};
 constexpr std::chrono::seconds kExitPatience{9};
 constexpr milliseconds kUpdateEvery{1000};
-// For asking the brokers where the topics end.
-constexpr milliseconds kEndsPatience{5000};
 // A transaction takes milliseconds, a very large one seconds. One that takes longer waits for a
 // Postgres that is frozen or silent, which no error tells.
 constexpr milliseconds kApplySlow{10'000};
@@ -112,7 +108,9 @@ class Member {
     KafkaOptions kafka;
     kafka.properties = config.kafka;
     for (const auto& [topic, tables] : topics_) kafka.topics.push_back(topic);
-    if (config.recount.enabled) start_recounter(config, declaration, metrics, kafka);
+    if (config.recount.enabled) {
+      recounting_ = std::make_unique<Recounting>(config, declaration, metrics.recount());
+    }
     kafka.on_log = log_kafka;
     kafka.on_reachable = [&broker_reachable](bool reachable) { broker_reachable = reachable; };
     const std::string owner = member_name();
@@ -134,34 +132,15 @@ class Member {
   Pipeline& pipeline() { return *pipeline_; }
   // Throws what a recounter can't go on with.
   void check() {
-    if (recounter_) recounter_->check();
+    if (recounting_) recounting_->check();
   }
 
  private:
-  void start_recounter(const Config& config, const Declaration& declaration, Metrics& metrics,
-                       const KafkaOptions& kafka) {
-    end_offsets_ = std::make_unique<EndOffsets>(kafka);
-    recount_ = std::make_unique<PgRecount>(
-        declaration,
-        PgRecountOptions{.pg = pg_options(config, Role::kService), .slot = config.recount.slot});
-    const auto ends = [this] {
-      std::vector<TopicEnd> list;
-      for (const EndOffset& end : end_offsets_->read(kEndsPatience)) {
-        list.push_back({end.where, end.low, end.high});
-      }
-      return list;
-    };
-    recounter_ = std::make_unique<Recounter>(*recount_, ends, metrics.recount(),
-                                             RecounterOptions{.every = config.recount.every});
-  }
-
   std::map<std::string, TopicTables> topics_;
   std::vector<std::unique_ptr<PgStore>> stores_;
   std::unique_ptr<KafkaSource> source_;
   std::unique_ptr<Pipeline> pipeline_;
-  std::unique_ptr<EndOffsets> end_offsets_;
-  std::unique_ptr<PgRecount> recount_;
-  std::unique_ptr<Recounter> recounter_;
+  std::unique_ptr<Recounting> recounting_;
 };
 
 // What /readyz says: 200 when counts are being kept, else 503 and why, a line each.
@@ -226,6 +205,8 @@ void exit_when_drain_hangs() {
 }
 
 }  // namespace
+
+bool stop_was_asked() { return stop_asked; }
 
 void install_stop_signals() {
   struct sigaction action {};

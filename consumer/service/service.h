@@ -9,6 +9,8 @@ namespace tidemark {
 // Catches SIGTERM and SIGINT from now on: the first asks run_service to drain, a second ends the
 // process at once (a restart is always safe).
 void install_stop_signals();
+// Whether one of them came.
+bool stop_was_asked();
 
 // Checks the declaration against the catalog, joins the group and works until asked to stop; then
 // drains and returns. Serves /livez from the beginning. Throws WorldError when a person must act,

@@ -43,7 +43,13 @@ select topic, partition, "offset", record_timestamp, code, reason, payload_bytes
 
 constexpr const char* kCountsSql = R"(
 select (select count(*) from tidemark.suspects), (select count(*) from tidemark.suspect_ranges),
-       (select count(*) from tidemark.parked))";
+       (select count(*) from tidemark.parked), (select count(*) from tidemark.fences),
+       (select count(*) from tidemark.drift))";
+
+constexpr const char* kDriftSql = R"(
+select id, aggregate, counter, key, expected, found, difference,
+       to_char(found_at, 'YYYY-MM-DD"T"HH24:MI:SS"Z"')
+  from tidemark.drift order by id desc limit $1::bigint)";
 
 std::uint64_t unsigned_bits(std::int64_t stored) { return std::bit_cast<std::uint64_t>(stored); }
 
@@ -148,7 +154,21 @@ std::optional<ParkedDetail> Admin::show_parked(const TopicPartition& where, Offs
 StateCounts Admin::counts() {
   const SqlResult rows = run_one(session_, {"counts", "tidemark"}, kCountsSql, {});
   return {unsigned_bits(rows.integer(0, 0)), unsigned_bits(rows.integer(0, 1)),
-          unsigned_bits(rows.integer(0, 2))};
+          unsigned_bits(rows.integer(0, 2)), unsigned_bits(rows.integer(0, 3)),
+          unsigned_bits(rows.integer(0, 4))};
+}
+
+std::vector<DriftRow> Admin::list_drift(std::size_t limit) {
+  const SqlResult rows =
+      run_one(session_, {"list_drift", "tidemark.drift"}, kDriftSql, {std::to_string(limit)});
+  std::vector<DriftRow> drift;
+  for (std::size_t row = 0; row < rows.rows(); ++row) {
+    drift.push_back({rows.integer(row, 0), std::string(rows.text(row, 1)),
+                     std::string(rows.text(row, 2)), std::string(rows.text(row, 3)),
+                     rows.optional_integer(row, 4), rows.optional_integer(row, 5),
+                     rows.integer(row, 6), std::string(rows.text(row, 7))});
+  }
+  return drift;
 }
 
 }  // namespace tidemark

@@ -44,10 +44,24 @@ struct ParkedDetail {
   std::optional<std::string> payload;  // bytes, at most ParkedRecord::kPayloadBytesMax
 };
 
+// A cell that was wrong for another reason than lag; see tidemark.drift.
+struct DriftRow {
+  std::int64_t id = 0;
+  std::string aggregate;
+  std::string counter;
+  std::string key;  // user data, perhaps
+  std::optional<std::int64_t> expected;
+  std::optional<std::int64_t> found;
+  std::int64_t difference = 0;  // expected - found
+  std::string found_at;         // ISO, UTC
+};
+
 struct StateCounts {
   std::uint64_t suspect_cells = 0;
   std::uint64_t suspect_ranges = 0;
   std::uint64_t parked = 0;
+  std::uint64_t fences = 0;  // recounts that still have changes on their way
+  std::uint64_t drift = 0;   // rows of the drift table
 };
 
 struct ResetOffset {
@@ -70,6 +84,8 @@ class Admin {
   std::vector<ParkedRow> list_parked(std::size_t limit, const std::optional<std::string>& topic);
   std::optional<ParkedDetail> show_parked(const TopicPartition& where, Offset offset);
   StateCounts counts();
+  // The newest `limit` rows of the drift table, newest first.
+  std::vector<DriftRow> list_drift(std::size_t limit);
 
  private:
   PgSession session_;

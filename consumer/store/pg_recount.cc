@@ -256,7 +256,7 @@ void PgRecount::book(PgTransaction& transaction, const Fence& fence,
       "insert into tidemark.ledger as l (aggregate, counter, key, remaining, suspect, fence)"
       " select s.aggregate, s.counter, s.key, 0, true, " +
           id + " from tidemark.suspects as s where s.aggregate = " + name +
-          " and s.counter <> all(" + masked + ") and " +
+          " and s.cause <> 'requested' and s.counter <> all(" + masked + ") and " +
           condition.sql(stored_key_sql(aggregate, "s.key")) +
           " on conflict (aggregate, counter, key) do update"
           " set suspect = true, fence = greatest(l.fence, excluded.fence)",

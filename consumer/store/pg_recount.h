@@ -11,6 +11,7 @@
 
 #include "consumer/core/declaration.h"
 #include "consumer/core/fence.h"
+#include "consumer/store/admin.h"
 #include "consumer/store/pg.h"
 
 namespace tidemark {
@@ -30,6 +31,13 @@ struct Pass {
   std::uint64_t slices = 0;
   std::uint64_t cells = 0;
   std::uint64_t corrected = 0;
+};
+
+struct PassState {
+  std::uint64_t slices = 0;
+  std::uint64_t cells = 0;  // rows compared
+  std::uint64_t corrected = 0;
+  bool ended = false;
 };
 
 // Suspect cells of one aggregate that can be recounted now.
@@ -52,18 +60,6 @@ struct OutstandingFence {
   Lsn inserted;
 };
 
-// A cell that was wrong for another reason than lag.
-struct DriftRow {
-  std::int64_t id = 0;
-  std::string aggregate;
-  std::string counter;
-  std::string key;
-  std::optional<std::int64_t> expected;
-  std::optional<std::int64_t> found;
-  std::int64_t difference = 0;
-  std::string found_at;
-};
-
 struct StoredOffset {
   TopicPartition where;
   Offset next;
@@ -80,6 +76,11 @@ class PgRecount {
 
   // --- what is to be done ---
   std::optional<SuspectKeys> suspect_keys(std::size_t limit);
+  // Has these keys recounted, as an operator asks for it: what differs is drift, not a repair.
+  void request(AggregateIndex aggregate, std::span<const std::string> keys);
+  // Requested keys that were not recounted yet.
+  std::size_t requests_left(AggregateIndex aggregate);
+  PassState state_of(const Pass& pass);
   // Counters with so many suspect cells become suspect as a whole: a pass is cheaper.
   void widen_suspects(std::size_t cells_max);
   std::optional<Pass> current_pass();

@@ -34,6 +34,12 @@ with many as (
 delete from tidemark.suspects s using many m
  where s.aggregate = m.aggregate and s.counter = m.counter)";
 
+// A cell that is suspect already keeps its cause.
+constexpr const char* kRequestSql = R"(
+insert into tidemark.suspects (aggregate, counter, key, cause)
+select $1::text, c, k, $4::text from unnest($2::text[]) as k cross join unnest($3::text[]) as c
+on conflict do nothing)";
+
 constexpr const char* kPassColumns =
     "id, cause, aggregates[at_aggregate], next_key, at_aggregate >= cardinality(aggregates),"
     " slices, cells, corrected";
@@ -64,7 +70,7 @@ select c.aggregate, c.counter, c.key, c.expected, c.expected - c.remaining, c.re
   from closed c
  where c.remaining <> 0 and not c.suspect
    and not exists (select from tidemark.suspects s where s.aggregate = c.aggregate
-                      and s.counter = c.counter and s.key = c.key)
+                      and s.counter = c.counter and s.key = c.key and s.cause <> 'requested')
    and not exists (select from tidemark.suspect_ranges r where r.aggregate = c.aggregate
                       and r.counter = c.counter)
  order by c.aggregate, c.counter, c.key
@@ -91,6 +97,13 @@ void PgRecount::prepare_queue(PgConnection& connection) {
                      "select pg_try_advisory_lock(" + std::to_string(kLeadLock) + ")");
   connection.prepare({"suspect_keys", "tidemark.suspects"}, kKeysSql);
   connection.prepare({"widen_suspects", "tidemark.suspects"}, kWidenSql);
+  connection.prepare({"request_keys", "tidemark.suspects"}, kRequestSql);
+  connection.prepare({"requests_left", "tidemark.suspects"},
+                     "select count(distinct key) from tidemark.suspects"
+                     " where aggregate = $1::text and cause = $2::text");
+  connection.prepare({"pass_state", "tidemark.passes"},
+                     "select slices, cells, corrected, ended_at is not null"
+                     " from tidemark.passes where id = $1::bigint");
   connection.prepare({"current_pass", "tidemark.passes"},
                      std::string("select ") + kPassColumns +
                          " from tidemark.passes where ended_at is null order by id limit 1");
@@ -151,6 +164,33 @@ std::optional<SuspectKeys> PgRecount::suspect_keys(std::size_t limit) {
     return keys;
   }
   return std::nullopt;
+}
+
+void PgRecount::request(AggregateIndex index, std::span<const std::string> keys) {
+  const Aggregate& aggregate = declaration_.aggregate(index);
+  ArrayLiteral counters;
+  for (const Counter& counter : aggregate.counters) counters.add(counter.name);
+  PgTransaction transaction(target_.get());
+  transaction.run("request_keys", {aggregate.name.text(), array_of(keys), counters.take(),
+                                   std::string(cause_name(SuspectCause::kRequested))});
+  transaction.commit();
+}
+
+std::size_t PgRecount::requests_left(AggregateIndex index) {
+  PgTransaction transaction(target_.get());
+  const SqlResult left =
+      transaction.run("requests_left", {declaration_.aggregate(index).name.text(),
+                                        std::string(cause_name(SuspectCause::kRequested))});
+  return static_cast<std::size_t>(left.integer(0, 0));
+}
+
+PassState PgRecount::state_of(const Pass& pass) {
+  PgTransaction transaction(target_.get());
+  const SqlResult row = transaction.run("pass_state", {std::to_string(pass.id)});
+  if (row.rows() == 0) return {.ended = true};
+  return {static_cast<std::uint64_t>(row.integer(0, 0)),
+          static_cast<std::uint64_t>(row.integer(0, 1)),
+          static_cast<std::uint64_t>(row.integer(0, 2)), row.boolean(0, 3)};
 }
 
 void PgRecount::widen_suspects(std::size_t cells_max) {

@@ -73,7 +73,8 @@ constexpr const char* kSkippedSql = R"(
 insert into tidemark.ledger as l (aggregate, counter, key, remaining, suspect, fence)
 select $1::text, $2::text, b.key, -b.skipped,
        exists (select from tidemark.suspects s
-                where s.aggregate = $1::text and s.counter = $2::text and s.key = b.key)
+                where s.aggregate = $1::text and s.counter = $2::text and s.key = b.key
+                  and s.cause <> 'requested')
        or exists (select from tidemark.suspect_ranges r
                    where r.aggregate = $1::text and r.counter = $2::text), b.fence
   from unnest($3::text[], $4::bigint[], $5::bigint[]) as b(key, skipped, fence)

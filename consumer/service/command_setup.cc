@@ -1,0 +1,48 @@
+#include "consumer/service/command_setup.h"
+
+#include <fmt/format.h>
+
+#include <cstdio>
+#include <variant>
+#include <vector>
+
+#include "consumer/core/declaration_toml.h"
+#include "consumer/kafka/kafka_options.h"
+#include "consumer/service/log.h"
+
+namespace tidemark {
+namespace {
+
+[[noreturn]] void refuse(const std::vector<DeclarationError>& errors) {
+  for (const DeclarationError& error : errors) {
+    fmt::print(stderr, "{}\n", error.text());
+  }
+  throw WorldError(ErrorKind::kConfig,
+                   fmt::format("{} error{} above", errors.size(), errors.size() == 1 ? "" : "s"));
+}
+
+}  // namespace
+
+Config read_config(const CommonOptions& common) {
+  auto loaded = load_config(common.config);
+  if (auto* errors = std::get_if<std::vector<DeclarationError>>(&loaded)) refuse(*errors);
+  Config config = std::move(std::get<Config>(loaded));
+  const std::vector<std::string> refused = validate_kafka_properties(config.kafka);
+  if (!refused.empty()) {
+    std::vector<DeclarationError> errors;
+    for (const std::string& reason : refused) {
+      errors.push_back({.file = common.config.string(), .message = "[kafka]: " + reason});
+    }
+    refuse(errors);
+  }
+  set_up_log(common.log_level.empty() ? config.log.level : common.log_level);
+  return config;
+}
+
+Declaration read_declaration(const Config& config) {
+  auto loaded = load_declaration(config.schemas);
+  if (auto* errors = std::get_if<std::vector<DeclarationError>>(&loaded)) refuse(*errors);
+  return std::move(std::get<Declaration>(loaded));
+}
+
+}  // namespace tidemark

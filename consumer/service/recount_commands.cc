@@ -1,0 +1,168 @@
+#include "consumer/service/recount_commands.h"
+
+#include <fmt/format.h>
+#include <spdlog/spdlog.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cstdio>
+#include <nlohmann/json.hpp>
+#include <thread>
+
+#include "consumer/service/command_setup.h"
+#include "consumer/service/metrics.h"
+#include "consumer/service/postgres.h"
+#include "consumer/service/recounting.h"
+#include "consumer/service/service.h"
+#include "consumer/store/admin.h"
+
+namespace tidemark {
+namespace {
+
+using std::chrono::milliseconds;
+using Steady = std::chrono::steady_clock;
+
+constexpr milliseconds kLook{200};
+constexpr milliseconds kSayOnTerminal{500};
+constexpr milliseconds kSayInLog{5'000};
+
+// One line that is written over on a terminal; a log line now and then elsewhere.
+class Progress {
+ public:
+  void say(const std::string& text) {
+    const auto now = Steady::now();
+    if (now < next_) return;
+    next_ = now + (terminal_ ? kSayOnTerminal : kSayInLog);
+    if (terminal_) {
+      fmt::print(stderr, "\r\x1b[K{}", text);
+    } else {
+      spdlog::info("{}", text);
+    }
+    said_ = true;
+  }
+  void end() {
+    if (terminal_ && said_) fmt::print(stderr, "\r\x1b[K");
+  }
+
+ private:
+  bool terminal_ = isatty(STDERR_FILENO) != 0;
+  bool said_ = false;
+  Steady::time_point next_{};
+};
+
+double rate_of(std::uint64_t done, Steady::time_point begun) {
+  const double seconds = std::chrono::duration<double>(Steady::now() - begun).count();
+  return seconds > 0 ? static_cast<double>(done) / seconds : 0;
+}
+
+std::vector<AggregateIndex> named_aggregates(const Declaration& declaration,
+                                             const RecountCommand& command) {
+  std::vector<AggregateIndex> found;
+  for (const std::string& name : command.aggregates) {
+    const auto same = [&](const Aggregate& aggregate) {
+      return aggregate.name.text() == name || aggregate.name.name == name;
+    };
+    const auto it = std::ranges::find_if(declaration.aggregates, same);
+    if (it == declaration.aggregates.end()) {
+      throw WorldError(ErrorKind::kConfig,
+                       fmt::format("no aggregate '{}' is declared: name it as schema.table", name));
+    }
+    found.emplace_back(static_cast<std::uint32_t>(it - declaration.aggregates.begin()));
+  }
+  return found;
+}
+
+// False when a stop was asked for: what was begun goes on with the next recounter.
+template <class Done>
+bool wait_until(Recounting& recounting, Done done) {
+  while (!stop_was_asked()) {
+    recounting.check();
+    if (done()) return true;
+    std::this_thread::sleep_for(kLook);
+  }
+  return false;
+}
+
+ExitCode recount_keys(Recounting& recounting, PgRecount& store, AggregateIndex aggregate,
+                      const std::vector<std::string>& keys) {
+  store.request(aggregate, keys);
+  Progress progress;
+  const bool done = wait_until(recounting, [&] {
+    const std::size_t left = store.requests_left(aggregate);
+    progress.say(fmt::format("{} keys left", left));
+    return left == 0;
+  });
+  progress.end();
+  fmt::print("{} {} keys\n", done ? "recounted" : "stopped; members go on with the", keys.size());
+  return done ? ExitCode::kOk : ExitCode::kTryAgain;
+}
+
+ExitCode recount_whole(Recounting& recounting, PgRecount& store,
+                       const std::vector<AggregateIndex>& aggregates) {
+  const Pass pass = store.begin_pass("command", aggregates);
+  const auto begun = Steady::now();
+  Progress progress;
+  PassState state;
+  const bool done = wait_until(recounting, [&] {
+    state = store.state_of(pass);
+    progress.say(fmt::format("{} rows in {} slices, {:.0f} rows/s, {} cells written", state.cells,
+                             state.slices, rate_of(state.cells, begun), state.corrected));
+    return state.ended;
+  });
+  progress.end();
+  fmt::print("{} {} rows in {} slices, {} cells written\n",
+             done ? "recounted" : "stopped; members go on after", state.cells, state.slices,
+             state.corrected);
+  if (done) fmt::print("what stays different once all events have come: tidemark drift list\n");
+  return done ? ExitCode::kOk : ExitCode::kTryAgain;
+}
+
+}  // namespace
+
+ExitCode recount_command(const CommonOptions& common, const RecountCommand& command) {
+  install_stop_signals();
+  const Config config = read_config(common);
+  const Declaration declaration = read_declaration(config);
+  if (!config.recount.enabled) {
+    throw WorldError(ErrorKind::kConfig,
+                     "[recount] enabled is false: there is nothing to recount from");
+  }
+  const std::vector<AggregateIndex> aggregates = named_aggregates(declaration, command);
+  Metrics metrics(TIDEMARK_VERSION, declaration_hash(declaration));
+  Recounting recounting(config, declaration, metrics.recount());
+  PgRecount store(declaration,
+                  {.pg = pg_options(config, Role::kService), .slot = config.recount.slot});
+  if (!command.keys.empty())
+    return recount_keys(recounting, store, aggregates.front(), command.keys);
+  return recount_whole(recounting, store, aggregates);
+}
+
+ExitCode drift_list_command(const CommonOptions& common, const DriftListCommand& command) {
+  const Config config = read_config(common);
+  Admin admin(pg_options(config, Role::kService));
+  const std::vector<DriftRow> rows = admin.list_drift(command.limit);
+  if (command.json) {
+    auto list = nlohmann::json::array();
+    for (const DriftRow& row : rows) {
+      nlohmann::json entry = {
+          {"id", row.id},   {"aggregate", row.aggregate},   {"counter", row.counter},
+          {"key", row.key}, {"difference", row.difference}, {"found_at", row.found_at}};
+      if (row.expected) entry["expected"] = *row.expected;
+      if (row.found) entry["found"] = *row.found;
+      list.push_back(std::move(entry));
+    }
+    fmt::print("{}\n", list.dump(2));
+    return ExitCode::kOk;
+  }
+  for (const DriftRow& row : rows) {
+    fmt::print("{}  {}  {}.{} of {}: {} off", row.id, row.found_at, row.aggregate, row.counter,
+               row.key, row.difference);
+    if (row.expected && row.found) fmt::print(" ({} instead of {})", *row.found, *row.expected);
+    fmt::print("\n");
+  }
+  fmt::print("{} of {} rows of drift\n", rows.size(), admin.counts().drift);
+  return ExitCode::kOk;
+}
+
+}  // namespace tidemark

@@ -1,0 +1,186 @@
+"""Recounts beside the running stream: passes all the time, kills in their midst, drift made by hand, odd changes.
+
+Each ends with every cell right, nothing suspect, all fences gone, and the drift table holding what was made by
+hand and no more.
+"""
+
+import contextlib
+import time
+
+from ops.stack import wait_until
+
+from chain import Load
+from world import demand
+
+ALWAYS_MS = 1            # one pass after the other
+DRIFT = 5
+
+
+@contextlib.contextmanager
+def recounting(world, seed, *, members=2, pass_every_ms=ALWAYS_MS, kill=None, **options):
+    """Database, connector, members and load; a pass ends and another begins all the time."""
+    world.pass_every_ms = pass_every_ms
+    world.make_database()
+    world.make_topics()
+    world.make_connector()
+    world.migrate()
+    for number in range(members):
+        world.member(kill=kill if number == 0 else None)
+    load = Load(world, seed, **options)
+    try:
+        world.wait_more(500)
+        yield load
+    finally:
+        load.abandon()
+
+
+def passes(world):
+    return world.sql("select count(*) from tidemark.passes where ended_at is not null")[0][0]
+
+
+def figures(world):
+    (slices, cells, written), = world.sql("select sum(slices), sum(cells), sum(corrected) from tidemark.passes")
+    skipped = int(sum(member.metrics().get("tidemark_fence_skipped_total", 0) for member in world.members
+                      if member.running() and member.is_live()))
+    return f"{passes(world)} passes, {slices} slices, {written} cells written ahead, {skipped} changes met a fence"
+
+
+def calm(world):
+    """No pass is begun from now on."""
+    world.sql("update tidemark.turn set pass_at = 'infinity'")
+
+
+def under_load(world):
+    """Three members, one killed and one leaving again and again; writers at full speed; passes all the time."""
+    with recounting(world, 21, members=3, seconds=12) as load:
+        for _ in range(3 if world.long else 1):
+            victim, guest = world.members[0], world.members[1]
+            wait_until(lambda: len(world.owners()) >= 2, 30, "members own partitions")
+            before = passes(world)
+            victim.kill9()
+            time.sleep(1)
+            victim.start()
+            demand(guest.stop(10) == 0, "the guest did not end well")
+            time.sleep(1)
+            guest.start()
+            wait_until(lambda: passes(world) > before + 1, 60, "passes go on")
+        drained = finish_load(world, load)
+        return f"{figures(world)}; {drained}"
+
+
+def finish_load(world, load):
+    counts = load.finish()
+    world.wait_streamed()
+    world.wait_applied()
+    calm(world)
+    return f"{counts}; {world.verify()}"
+
+
+def killed_at(point):
+    def scenario(world):
+        with recounting(world, 22, kill=f"{point}:kill:3") as load:
+            victim = world.members[0]
+            wait_until(lambda: victim.exit_code() is not None or not leads(world, victim), 30,
+                       f"a slice reaches {point}")
+            if victim.exit_code() is None:  # the other one recounts: its turn comes when that is gone
+                world.members[1].kill9()
+                wait_until(lambda: victim.exit_code() is not None, 30, f"a slice reaches {point}")
+                world.members[1].start()
+            demand(victim.exit_code() == -9, f"the member ended with {victim.exit_code()}")
+            before = passes(world)
+            wait_until(lambda: passes(world) > before, 30, "the other member goes on with the pass")
+            victim.start(env={})
+            drained = finish_load(world, load)
+            return f"killed at {point}; {figures(world)}; {drained}"
+    return scenario
+
+
+def leads(world, member):
+    return member.metrics().get("tidemark_recount_rows_total", 0) > 0 or member.exit_code() is not None
+
+
+def drift_by_hand(world):
+    """A cell made wrong while its events are on their way: right afterwards, reported once, with its exact size."""
+    with recounting(world, 23, pass_every_ms=3_600_000) as load:
+        world.wait_recounted()
+        (user,), = world.sql("select user_id from aggregate_user where follower_count > 3 order by 1 limit 1")
+        world.sql(f"update aggregate_user set follower_count = follower_count + {DRIFT} where user_id = %s", (user,))
+        answer = world.command("recount", "--full")
+        demand(answer.code == 0, f"recount ended with {answer.code}: {answer.err}")
+        counts = load.finish()
+        world.wait_streamed()
+        world.wait_applied()
+        expected = [("public.aggregate_user", "follower_count", str(user), -DRIFT)]
+        verified = world.verify(drift=expected)
+        listed = world.command("drift", "list")
+        demand("1 of 1 rows" in listed.out, listed.out)
+        return f"{DRIFT} too many found once, while events were on their way; {counts}; {verified}"
+
+
+def starts_late(world):
+    """Tables with a past and writers that never stop; Debezium and Tidemark come afterwards."""
+    world.make_database()
+    world.make_topics()
+    load = Load(world, 24)
+    try:
+        time.sleep(3)
+        world.make_connector()
+        world.migrate()
+        for _ in range(2):
+            world.member()
+        world.wait_more(500)
+        drained = finish_load(world, load)
+        return f"{figures(world)}; {drained}"
+    finally:
+        load.abandon()
+
+
+def postgres_stopped(world):
+    """Fences, marks and version after an immediate stop; passes all the time."""
+    with recounting(world, 25) as load:
+        time.sleep(2)
+        world.stack.postgres.stop("immediate")
+        time.sleep(1)
+        world.stack.postgres.start()
+        world.stack.connect.restart_connector(world.name)
+        drained = finish_load(world, load)
+        return f"{figures(world)}; {drained}"
+
+
+def connect_killed(world):
+    """Redelivered COPY pages and key changes while passes go round: suspects are recounted, nothing counts twice."""
+    with recounting(world, 26, copies=("follows", "reposts", "saves")) as load:
+        time.sleep(2)
+        world.stack.connect.kill9()
+        time.sleep(1)
+        world.stack.connect.start()
+        world.stack.connect.wait_running(world.name)
+        drained = finish_load(world, load)
+        return f"{figures(world)}; {drained}"
+
+
+def odd_changes(world):
+    """REPLICA IDENTITY DEFAULT, TRUNCATE and a transaction left open: what proves nothing is recounted."""
+    with recounting(world, 27, pass_every_ms=3_600_000) as load:
+        world.sql("alter table follows replica identity default")
+        world.sql("update reposts set is_delete = not is_delete where user_id % 3 = 0 and is_current")
+        world.sql("delete from follows where follower_user_id % 7 = 0")
+        world.sql("truncate saves")
+        load.run.hold_open()
+        time.sleep(2)
+        load.run.release()
+        world.sql("alter table follows replica identity full")
+        drained = finish_load(world, load)
+        return f"{figures(world)}; {drained}"
+
+
+SCENARIOS = {
+    "recount-under-load": under_load,
+    "recount-killed-x10": killed_at("X10"),
+    "recount-killed-x11": killed_at("X11"),
+    "recount-drift-by-hand": drift_by_hand,
+    "recount-starts-late": starts_late,
+    "recount-postgres-stopped": postgres_stopped,
+    "recount-connect-killed": connect_killed,
+    "recount-odd-changes": odd_changes,
+}
