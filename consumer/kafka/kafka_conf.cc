@@ -1,5 +1,8 @@
 #include "consumer/kafka/kafka_conf.h"
 
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
 #include <array>
 #include <charconv>
 
@@ -38,6 +41,28 @@ std::int64_t conf_number(const rd_kafka_conf_t* conf, const char* name) {
   std::int64_t number = 0;
   std::from_chars(text.data(), text.data() + size, number);
   return number;
+}
+
+void throw_when_unusable(const std::vector<std::string>& problems) {
+  if (problems.empty()) return;
+  throw WorldError(ErrorKind::kConfig, fmt::format("kafka: {}", fmt::join(problems, "; ")));
+}
+
+KafkaClient make_client(KafkaConf conf, const KafkaProperties& properties) {
+  std::array<char, kErrorTextBytes> text{};
+  KafkaClient client(rd_kafka_new(RD_KAFKA_CONSUMER, conf.get(), text.data(), text.size()));
+  if (!client) {
+    throw WorldError(ErrorKind::kConfig,
+                     without_secrets(fmt::format("kafka: {}", text.data()), properties));
+  }
+  static_cast<void>(conf.release());  // the client's now
+  rd_kafka_poll_set_consumer(client.get());
+  rd_kafka_set_log_queue(client.get(), nullptr);
+  return client;
+}
+
+bool is_told_as_error(std::string_view facility) {
+  return facility == "FAIL" || facility == "ERROR";
 }
 
 KafkaLogLevel level_of_syslog(int level) {

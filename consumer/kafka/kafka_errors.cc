@@ -1,6 +1,21 @@
 #include "consumer/kafka/kafka_errors.h"
 
+#include <fmt/format.h>
+
+#include <array>
+#include <utility>
+
+#include "consumer/kafka/kafka_conf.h"
+#include "consumer/kafka/rereads.h"
+
 namespace tidemark {
+namespace {
+
+// One answer from any broker, over a slow line.
+constexpr int kProbeTimeoutMs = 500;
+constexpr std::size_t kErrorTextBytes = 512;
+
+}  // namespace
 
 // librdkafka has some 180 codes, and every one that is not named here passes by itself or is never
 // seen by a consumer: hence the default, which the style else forbids.
@@ -83,6 +98,63 @@ std::string_view advice(rd_kafka_resp_err_t code) {
     default:
       return {};
   }
+}
+
+bool is_no_connection(rd_kafka_resp_err_t code) {
+  return code == RD_KAFKA_RESP_ERR__TRANSPORT || code == RD_KAFKA_RESP_ERR__RESOLVE;
+}
+
+KafkaTrouble trouble_of(const rd_kafka_message_t& message) {
+  const auto* text = static_cast<const char*>(message.payload);
+  return {message.err, message.rkt == nullptr ? "" : rd_kafka_topic_name(message.rkt),
+          message.partition, message.offset, text == nullptr ? "" : text};
+}
+
+std::string describe_trouble(const KafkaTrouble& trouble, const KafkaProperties& properties) {
+  std::string where = fmt::format("kafka: group {}", kafka_property(properties, "group.id"));
+  if (!trouble.topic.empty()) where += fmt::format(", topic {}", trouble.topic);
+  if (trouble.partition >= 0) where += fmt::format(" [{}]", trouble.partition);
+  if (trouble.offset >= 0) where += fmt::format(" at offset {}", trouble.offset);
+  const auto code = static_cast<rd_kafka_resp_err_t>(trouble.code);
+  return without_secrets(fmt::format("{}: {} ({})", where, trouble.text, rd_kafka_err2name(code)),
+                         properties);
+}
+
+WorldError error_to_act(rd_kafka_t* client, const KafkaTrouble& trouble,
+                        const KafkaProperties& properties) {
+  auto code = static_cast<rd_kafka_resp_err_t>(trouble.code);
+  std::string message = describe_trouble(trouble, properties);
+  std::array<char, kErrorTextBytes> text{};
+  if (code == RD_KAFKA_RESP_ERR__FATAL) {
+    code = rd_kafka_fatal_error(client, text.data(), text.size());
+    message += fmt::format(": {}", text.data());
+  }
+  if (!advice(code).empty()) message += fmt::format("; {}", advice(code));
+  return {error_kind(code), without_secrets(std::move(message), properties)};
+}
+
+WorldError error_of_refusal(std::string_view why, const KafkaProperties& properties) {
+  return {
+      ErrorKind::kDenied,
+      without_secrets(fmt::format("kafka: no broker lets us in: {}; look at security.protocol, "
+                                  "sasl.* and ssl.* (user, password, certificates and their dates)",
+                                  why),
+                      properties)};
+}
+
+WorldError error_of_damage(const KafkaTrouble& trouble, const KafkaProperties& properties) {
+  return {ErrorKind::kFatal,
+          fmt::format("{}; {} times in a row: the batch is damaged where it is stored, or of an "
+                      "unknown format",
+                      describe_trouble(trouble, properties), Rereads::kDamagedMax)};
+}
+
+bool broker_answers(rd_kafka_t* client) {
+  const rd_kafka_metadata_t* metadata = nullptr;
+  const rd_kafka_resp_err_t error =
+      rd_kafka_metadata(client, 0, nullptr, &metadata, kProbeTimeoutMs);
+  if (metadata != nullptr) rd_kafka_metadata_destroy(metadata);
+  return error == RD_KAFKA_RESP_ERR_NO_ERROR;
 }
 
 }  // namespace tidemark

@@ -7,6 +7,7 @@
 #include <string>
 
 #include "consumer/core/ports.h"
+#include "consumer/kafka/kafka_client.h"
 
 namespace tidemark {
 
@@ -29,5 +30,27 @@ ErrorKind error_kind(rd_kafka_resp_err_t code);
 
 // For fate kAct: what a person should do; empty when there is nothing to add.
 std::string_view advice(rd_kafka_resp_err_t code);
+
+// A broker could not be reached, for another reason than a refusal.
+bool is_no_connection(rd_kafka_resp_err_t code);
+
+// The error that a polled message is. Its views live as long as the message.
+KafkaTrouble trouble_of(const rd_kafka_message_t& message);
+
+// One line that names group, topic, partition and offset, without secrets.
+std::string describe_trouble(const KafkaTrouble& trouble, const KafkaProperties& properties);
+
+// For fate kAct: the error to throw.
+WorldError error_to_act(rd_kafka_t* client, const KafkaTrouble& trouble,
+                        const KafkaProperties& properties);
+
+// For fate kRefused, when it lasts: the error to throw. `why` is the last refusal.
+WorldError error_of_refusal(std::string_view why, const KafkaProperties& properties);
+
+// For fate kBrokenBatch, when it lasts: the error to throw.
+WorldError error_of_damage(const KafkaTrouble& trouble, const KafkaProperties& properties);
+
+// Asks any broker for a sign of life, for half a second at most.
+bool broker_answers(rd_kafka_t* client);
 
 }  // namespace tidemark

@@ -3,7 +3,13 @@
 
 #include <librdkafka/rdkafka.h>
 
+#include <algorithm>
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
 #include <memory>
+
+#include "consumer/core/types.h"
 
 namespace tidemark {
 
@@ -22,5 +28,21 @@ using KafkaEvent = std::unique_ptr<rd_kafka_event_t, KafkaDeleter<rd_kafka_event
 using KafkaError = std::unique_ptr<rd_kafka_error_t, KafkaDeleter<rd_kafka_error_destroy>>;
 using KafkaPartitions = std::unique_ptr<rd_kafka_topic_partition_list_t,
                                         KafkaDeleter<rd_kafka_topic_partition_list_destroy>>;
+using KafkaTopic = std::unique_ptr<rd_kafka_topic_t, KafkaDeleter<rd_kafka_topic_destroy>>;
+using KafkaMetadata =
+    std::unique_ptr<const rd_kafka_metadata_t, KafkaDeleter<rd_kafka_metadata_destroy>>;
+
+inline KafkaPartitions make_list(std::size_t size) {
+  return KafkaPartitions(rd_kafka_topic_partition_list_new(static_cast<int>(size)));
+}
+
+inline rd_kafka_topic_partition_t& add(KafkaPartitions& list, const TopicPartition& where) {
+  return *rd_kafka_topic_partition_list_add(list.get(), where.topic.c_str(), where.partition.value);
+}
+
+// A timeout as librdkafka takes it: not negative, as that would be for ever.
+inline int to_timeout_ms(std::chrono::milliseconds timeout) {
+  return static_cast<int>(std::clamp<std::int64_t>(timeout.count(), 0, 60'000));
+}
 
 }  // namespace tidemark

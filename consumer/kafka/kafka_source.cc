@@ -4,10 +4,7 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
-#include <array>
-#include <future>
 #include <set>
-#include <thread>
 #include <utility>
 
 #include "consumer/core/check.h"
@@ -21,11 +18,6 @@ namespace {
 using Steady = std::chrono::steady_clock;
 using std::chrono::milliseconds;
 
-// Fetchers are woken when this part of the queue's limit was delivered: early enough that the next
-// answer is there before the rest is used up.
-constexpr std::int64_t kWakesPerQueue = 4;
-// A record's share of the queue's other limit, which counts records (100,000), in bytes.
-constexpr std::int64_t kRecordShareBytes = 320;
 // Advisory commits under way. More would only queue up behind a slow coordinator.
 constexpr std::size_t kCommitsInFlightMax = 4;
 // After so long without an answer, an advisory commit is given up.
@@ -34,24 +26,9 @@ constexpr std::chrono::seconds kCommitGivenUpAfter{60};
 constexpr int kDiscardedMax = 10'000'000;
 // How long close() waits at a time for what the group still says.
 constexpr int kCloseStepMs = 20;
-// How long the destructor waits for librdkafka's threads.
-constexpr milliseconds kDestroyPatience{1'000};
 constexpr std::string_view kStatsInterval = "statistics.interval.ms";
 // As often as metrics are scraped, or oftener.
 constexpr std::string_view kStatsEveryMs = "5000";
-constexpr std::size_t kErrorTextBytes = 512;
-
-int to_timeout_ms(milliseconds timeout) {
-  return static_cast<int>(std::clamp<std::int64_t>(timeout.count(), 0, 60'000));
-}
-
-KafkaPartitions make_list(std::size_t size) {
-  return KafkaPartitions(rd_kafka_topic_partition_list_new(static_cast<int>(size)));
-}
-
-rd_kafka_topic_partition_t& add(KafkaPartitions& list, const TopicPartition& where) {
-  return *rd_kafka_topic_partition_list_add(list.get(), where.topic.c_str(), where.partition.value);
-}
 
 std::vector<TopicPartition> to_partitions(const rd_kafka_topic_partition_list_t* list) {
   std::vector<TopicPartition> partitions;
@@ -62,24 +39,6 @@ std::vector<TopicPartition> to_partitions(const rd_kafka_topic_partition_list_t*
 }
 
 }  // namespace
-
-void KafkaSource::DestroyMessage::operator()(rd_kafka_message_s* message) const noexcept {
-  rd_kafka_message_destroy(message);
-}
-
-// librdkafka's destroy has no bound: it waits for requests that no broker answers, and 2.0.2 waits
-// for ever when a topic was deleted and made anew (seen). So it runs on a thread that may be left
-// to the process's end. Nothing of ours is called from there: events and messages are only queued.
-void KafkaSource::DestroyClient::operator()(rd_kafka_s* client) const noexcept {
-  // Shared, as either side may be the last.
-  const auto done = std::make_shared<std::promise<void>>();
-  const std::future<void> ended = done->get_future();
-  std::thread([client, done] {
-    rd_kafka_destroy_flags(client, RD_KAFKA_DESTROY_F_NO_CONSUMER_CLOSE);
-    done->set_value();
-  }).detach();
-  ended.wait_for(kDestroyPatience);
-}
 
 // All are called by librdkafka inside our own calls, on our thread; so nothing may be thrown here,
 // and whatever poll() should tell is left in members. rd_kafka_yield lets poll() return at once.
@@ -109,8 +68,7 @@ struct KafkaSource::Callbacks {
 
   static void log(const rd_kafka_t* client, int level, const char* facility, const char* text) {
     const std::string_view word(facility);
-    // These come a second time, through error().
-    if (word == "FAIL" || word == "ERROR") return;
+    if (is_told_as_error(word)) return;
     self(rd_kafka_opaque(client)).say(level_of_syslog(level), word, text);
   }
 
@@ -130,13 +88,10 @@ struct KafkaSource::Callbacks {
 
 KafkaSource::KafkaSource(KafkaOptions options)
     : options_(std::move(options)),
-      group_(kafka_property(options_.properties, "group.id")),
       watch_(options_.auth_patience) {
   std::vector<std::string> problems = validate_kafka_properties(options_.properties);
   if (options_.topics.empty()) problems.emplace_back("topics: none is named");
-  if (!problems.empty()) {
-    throw WorldError(ErrorKind::kConfig, fmt::format("kafka: {}", fmt::join(problems, "; ")));
-  }
+  throw_when_unusable(problems);
   open();
   subscribe();
 }
@@ -155,20 +110,8 @@ void KafkaSource::open() {
   rd_kafka_conf_set_log_cb(conf.get(), &Callbacks::log);
   rd_kafka_conf_set_stats_cb(conf.get(), &Callbacks::stats);
   rd_kafka_conf_set_offset_commit_cb(conf.get(), &Callbacks::committed);
-  constexpr std::int64_t kKilobyte = 1024;
-  wake_every_bytes_ =
-      conf_number(conf.get(), "queued.max.messages.kbytes") * kKilobyte / kWakesPerQueue;
-  until_wake_bytes_ = wake_every_bytes_;
-
-  std::array<char, kErrorTextBytes> text{};
-  client_.reset(rd_kafka_new(RD_KAFKA_CONSUMER, conf.get(), text.data(), text.size()));
-  if (!client_) {
-    throw WorldError(ErrorKind::kConfig,
-                     without_secrets(fmt::format("kafka: {}", text.data()), options_.properties));
-  }
-  static_cast<void>(conf.release());  // the client's now
-  rd_kafka_poll_set_consumer(client_.get());
-  rd_kafka_set_log_queue(client_.get(), nullptr);
+  waker_ = FetchWaker(conf_number(conf.get(), "queued.max.messages.kbytes"));
+  client_ = make_client(std::move(conf), options_.properties);
 }
 
 void KafkaSource::subscribe() {
@@ -194,13 +137,13 @@ SourceEvent KafkaSource::poll(milliseconds timeout) {
   held_.reset();
   if (!pending_.empty()) [[unlikely]]
     return next_pending();
-  if (reread_at_ && Steady::now() >= *reread_at_) [[unlikely]]
+  if (rereads_.due()) [[unlikely]]
     reread();
   if (verify_at_ && Steady::now() >= *verify_at_) [[unlikely]] {
     if (std::optional<Assigned> again = verify()) return *std::move(again);
   }
 
-  MessageHandle message(rd_kafka_consumer_poll(client_.get(), to_timeout_ms(timeout)));
+  KafkaMessage message(rd_kafka_consumer_poll(client_.get(), to_timeout_ms(timeout)));
   if (!message) {
     if (failure_) throw *std::exchange(failure_, std::nullopt);
     if (!pending_.empty()) return next_pending();
@@ -208,9 +151,7 @@ SourceEvent KafkaSource::poll(milliseconds timeout) {
     return Idle{};
   }
   if (message->err != RD_KAFKA_RESP_ERR_NO_ERROR) [[unlikely]] {
-    const auto* text = static_cast<const char*>(message->payload);
-    return take_trouble({message->err, message->rkt ? rd_kafka_topic_name(message->rkt) : "",
-                         message->partition, message->offset, text == nullptr ? "" : text});
+    return take_trouble(trouble_of(*message));
   }
   const Slots::Found found = slots_.find(message->rkt, message->partition);
   // Nothing is fetched but what was assigned, and what was fetched before is discarded.
@@ -218,28 +159,16 @@ SourceEvent KafkaSource::poll(milliseconds timeout) {
   return take_record(std::move(message), found);
 }
 
-SourceEvent KafkaSource::take_record(MessageHandle message, Slots::Found found) {
+SourceEvent KafkaSource::take_record(KafkaMessage message, Slots::Found found) {
   held_ = std::move(message);
   const rd_kafka_message_t& raw = *held_;
   slots_.delivered(static_cast<std::size_t>(found.slot), raw.offset);
 
-  until_wake_bytes_ -= static_cast<std::int64_t>(raw.len + raw.key_len) + kRecordShareBytes;
-  if (until_wake_bytes_ <= 0) [[unlikely]]
-    wake_fetchers();
+  waker_.delivered(raw, client_.get(), options_.properties);
   if (sign_of_life_wanted_) [[unlikely]]
     heard();
 
-  Record record;
-  record.slot = static_cast<std::uint32_t>(found.slot);
-  record.topic = found.topic;
-  record.partition = Partition(raw.partition);
-  record.offset = Offset(raw.offset);
-  record.timestamp = KafkaTimestamp(rd_kafka_message_timestamp(&raw, nullptr));
-  if (raw.key != nullptr) record.key.emplace(static_cast<const char*>(raw.key), raw.key_len);
-  if (raw.payload != nullptr) {
-    record.value.emplace(static_cast<const char*>(raw.payload), raw.len);
-  }
-  return record;
+  return to_record(raw, found);
 }
 
 SourceEvent KafkaSource::next_pending() {
@@ -247,17 +176,6 @@ SourceEvent KafkaSource::next_pending() {
   pending_.pop_front();
   if (std::holds_alternative<Assigned>(event)) heard();  // a coordinator has answered
   return event;
-}
-
-// A fetcher of 2.0.2 that finds the queue full sleeps for a second, and nothing but an event wakes
-// it when there is room again (fetch.queue.backoff.ms came with 2.3). Setting the credentials that
-// are set already is the one public call that wakes all fetchers and changes nothing.
-void KafkaSource::wake_fetchers() {
-  until_wake_bytes_ = wake_every_bytes_;
-  const std::string user = kafka_property(options_.properties, "sasl.username");
-  const std::string password = kafka_property(options_.properties, "sasl.password");
-  const KafkaError error(
-      rd_kafka_sasl_set_credentials(client_.get(), user.c_str(), password.c_str()));
 }
 
 // --- where to read
@@ -270,7 +188,7 @@ bool KafkaSource::revoke_pending() const {
 
 void KafkaSource::assign(std::span<const StartAt> starts) {
   held_.reset();
-  reread_at_.reset();
+  rereads_.cancel();
   verify_at_.reset();
   if (revoke_pending()) return;
   stop_reading();
@@ -282,7 +200,7 @@ void KafkaSource::assign(std::span<const StartAt> starts) {
 
 void KafkaSource::unassign() {
   held_.reset();
-  reread_at_.reset();
+  rereads_.cancel();
   verify_at_.reset();
   stop_reading();
   slots_.clear();
@@ -320,13 +238,11 @@ void KafkaSource::stop_reading() {
 void KafkaSource::discard_queue() {
   for (int i = 0; i < kDiscardedMax; ++i) {
     const std::size_t told = pending_.size();
-    const MessageHandle message(rd_kafka_consumer_poll(client_.get(), 0));
+    const KafkaMessage message(rd_kafka_consumer_poll(client_.get(), 0));
     // A callback ends the poll as well, with more behind it.
     if (!message && pending_.size() == told) return;
     if (!message || fate_of(message->err) != ErrorFate::kAct) continue;
-    const auto* text = static_cast<const char*>(message->payload);
-    throw_to_act({message->err, message->rkt ? rd_kafka_topic_name(message->rkt) : "",
-                  message->partition, message->offset, text == nullptr ? "" : text});
+    throw_to_act(trouble_of(*message));
   }
 }
 
@@ -376,10 +292,10 @@ Watermarks KafkaSource::watermarks(const TopicPartition& where, milliseconds tim
       rd_kafka_query_watermark_offsets(client_.get(), where.topic.c_str(), where.partition.value,
                                        &low, &high, to_timeout_ms(timeout));
   if (error == RD_KAFKA_RESP_ERR_NO_ERROR) return {Offset(low), Offset(high)};
-  const Trouble trouble{error, where.topic, where.partition.value, -1,
+  const KafkaTrouble trouble{error, where.topic, where.partition.value, -1,
                         "can't ask for the first and last offset"};
   if (fate_of(error) == ErrorFate::kAct) throw_to_act(trouble);
-  throw WorldError(ErrorKind::kRetry, describe(trouble));
+  throw WorldError(ErrorKind::kRetry, describe_trouble(trouble, options_.properties));
 }
 
 std::optional<Offset> KafkaSource::cached_high(const TopicPartition& where) const {
@@ -406,7 +322,7 @@ void KafkaSource::let_go(int code) {
 void KafkaSource::hear_the_group() {
   for (int i = 0; i < kDiscardedMax; ++i) {
     const std::size_t told = pending_.size();
-    const MessageHandle message(rd_kafka_consumer_poll(client_.get(), 0));
+    const KafkaMessage message(rd_kafka_consumer_poll(client_.get(), 0));
     if (!message && pending_.size() == told) return;
   }
 }

@@ -18,7 +18,6 @@
 #include <chrono>
 #include <cstdint>
 #include <deque>
-#include <memory>
 #include <optional>
 #include <span>
 #include <string>
@@ -26,12 +25,12 @@
 
 #include "consumer/core/ports.h"
 #include "consumer/kafka/connection_watch.h"
+#include "consumer/kafka/fetch_waker.h"
+#include "consumer/kafka/kafka_client.h"
 #include "consumer/kafka/kafka_options.h"
+#include "consumer/kafka/rereads.h"
 #include "consumer/kafka/say_once.h"
 #include "consumer/kafka/slots.h"
-
-struct rd_kafka_s;
-struct rd_kafka_message_s;
 
 namespace tidemark {
 
@@ -76,28 +75,12 @@ class KafkaSource final : public Source {
   KafkaCounts counts() const { return counts_; }
 
  private:
-  struct DestroyClient {
-    void operator()(rd_kafka_s* client) const noexcept;
-  };
-  struct DestroyMessage {
-    void operator()(rd_kafka_message_s* message) const noexcept;
-  };
-  using MessageHandle = std::unique_ptr<rd_kafka_message_s, DestroyMessage>;
   struct Callbacks;  // librdkafka's C callbacks, which lead back into this object
-
-  // An error as librdkafka tells it. `topic` may be empty, `partition` and `offset` negative.
-  struct Trouble {
-    int code = 0;
-    std::string_view topic;
-    std::int32_t partition = -1;
-    std::int64_t offset = -1;
-    std::string_view text;
-  };
 
   void open();
   void subscribe();
 
-  SourceEvent take_record(MessageHandle message, Slots::Found found);
+  SourceEvent take_record(KafkaMessage message, Slots::Found found);
   SourceEvent next_pending();
   void start_reading();
   void stop_reading();
@@ -105,27 +88,23 @@ class KafkaSource final : public Source {
   bool revoke_pending() const;
   void let_go(int code);
   void hear_the_group();
-  void wake_fetchers();
 
   // Trouble (kafka_trouble.cc).
-  SourceEvent take_trouble(const Trouble& trouble);
-  SourceEvent take_out_of_range(const Trouble& trouble);
-  void take_broken_batch(const Trouble& trouble);
+  SourceEvent take_trouble(const KafkaTrouble& trouble);
+  SourceEvent take_out_of_range(const KafkaTrouble& trouble);
+  void take_broken_batch(const KafkaTrouble& trouble);
   void take_client_error(int code, std::string_view text);
-  [[noreturn]] void throw_to_act(const Trouble& trouble);
-  void reread_later();
+  [[noreturn]] void throw_to_act(const KafkaTrouble& trouble);
   void reread();
   std::optional<Assigned> verify();
   void heard();
   void probe_when_due();
-  std::string describe(const Trouble& trouble) const;
   void say(KafkaLogLevel level, std::string_view facility, std::string message) const;
-  void say_once(KafkaLogLevel level, std::string_view facility, const Trouble& trouble);
+  void say_once(KafkaLogLevel level, std::string_view facility, const KafkaTrouble& trouble);
 
   KafkaOptions options_;
-  std::string group_;
-  std::unique_ptr<rd_kafka_s, DestroyClient> client_;
-  MessageHandle held_;  // the last record's bytes: its views live until the next poll
+  KafkaClient client_;
+  KafkaMessage held_;  // the last record's bytes: its views live until the next poll
 
   bool reading_ = false;  // librdkafka has an assignment from us
   bool paused_ = false;   // some of it may be paused
@@ -138,20 +117,11 @@ class KafkaSource final : public Source {
   bool sign_of_life_wanted_ = false;  // the watch waits for one
   SayOnce say_once_;
 
-  // Positioning again by ourselves: when, and how long after the last time.
-  std::optional<std::chrono::steady_clock::time_point> reread_at_;
-  std::chrono::milliseconds reread_wait_{0};
+  Rereads rereads_;  // positioning again by ourselves
   // A topic that we read was gone for a moment: when to have it verified.
   std::optional<std::chrono::steady_clock::time_point> verify_at_;
-  // The last broken batch, and how often it was read.
-  std::int32_t broken_slot_ = Slots::kNone;
-  std::int64_t broken_next_ = Slots::kNothing;
-  int broken_reads_ = 0;
 
-  // Bytes delivered until the fetchers are woken again, and how many at most.
-  std::int64_t until_wake_bytes_ = 0;
-  std::int64_t wake_every_bytes_ = 0;
-
+  FetchWaker waker_;
   std::size_t commits_in_flight_ = 0;
   std::chrono::steady_clock::time_point last_commit_{};
   KafkaCounts counts_;

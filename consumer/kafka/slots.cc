@@ -56,4 +56,20 @@ Slots::OfTopic* Slots::find_topic(const rd_kafka_topic_s* topic) {
   return &*named;
 }
 
+Record to_record(const rd_kafka_message_s& message, const Slots::Found& found) {
+  Record record;
+  record.slot = static_cast<std::uint32_t>(found.slot);
+  record.topic = found.topic;
+  record.partition = Partition(message.partition);
+  record.offset = Offset(message.offset);
+  record.timestamp = KafkaTimestamp(rd_kafka_message_timestamp(&message, nullptr));
+  if (message.key != nullptr) {
+    record.key.emplace(static_cast<const char*>(message.key), message.key_len);
+  }
+  if (message.payload != nullptr) {
+    record.value.emplace(static_cast<const char*>(message.payload), message.len);
+  }
+  return record;
+}
+
 }  // namespace tidemark

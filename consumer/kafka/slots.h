@@ -12,6 +12,7 @@
 #include "consumer/core/ports.h"
 
 struct rd_kafka_topic_s;
+struct rd_kafka_message_s;
 
 namespace tidemark {
 
@@ -66,5 +67,8 @@ class Slots {
   std::vector<OfTopic> topics_;
   OfTopic* last_ = nullptr;
 };
+
+// A message that is no error, as a record. Its views live as long as the message and the slots.
+Record to_record(const rd_kafka_message_s& message, const Slots::Found& found);
 
 }  // namespace tidemark

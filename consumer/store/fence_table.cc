@@ -1,5 +1,6 @@
 #include "consumer/store/fence_table.h"
 
+#include <algorithm>
 #include <bit>
 #include <charconv>
 #include <map>
@@ -13,7 +14,8 @@ namespace tidemark {
 namespace {
 
 // The batch's own transaction id is above every id that the batch names: these were given out
-// before their changes were decoded, this one later. So it serves as F1's n.
+// before their changes were decoded, this one later. So it serves as F1's n, and no id that counts
+// lies between it and a higher xmax.
 constexpr const char* kTurnSql = R"(
 select version, pg_current_snapshot()::text, pg_current_xact_id()::text, history
   from tidemark.turn)";
@@ -74,7 +76,8 @@ Turn read_turn(PgTransaction& transaction) {
   const SqlResult row = transaction.run("read_turn", {});
   TIDEMARK_CHECK(row.rows() == 1);
   Turn turn{row.integer(0, 0), std::string(row.text(0, 3)), parse_snapshot(row.text(0, 1))};
-  turn.snapshot.next = static_cast<std::uint64_t>(row.integer(0, 2));
+  turn.snapshot.next =
+      std::max(turn.snapshot.xmax, static_cast<std::uint64_t>(row.integer(0, 2)));
   return turn;
 }
 
