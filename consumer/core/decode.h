@@ -61,10 +61,10 @@ class Decoder {
   // a snapshot named. Only with several is it skipped as kOtherTable.
   //
   // A declared column's value is Unknown when it is the unavailable-value placeholder. A `before`
-  // in which a column that can't be null is null is partial (REPLICA IDENTITY DEFAULT): then all
-  // of its columns but those of the primary key are Unknown. So they are, too, when the table is
-  // declared with replica_full == false. The absent
-  // before of an update or a delete is empty.
+  // in which a column that can't be null is null, or in which all columns beside the primary key
+  // are null or their type's zero, is partial (REPLICA IDENTITY DEFAULT): then all of its columns
+  // but those of the primary key are Unknown. So they are, too, when the table is declared with
+  // replica_full == false. The absent before of an update or a delete is empty.
   DecodeResult decode(const Record& record, const TopicTables& tables, Change& change);
 
  private:

@@ -38,7 +38,7 @@ TablePlan* find_plan(std::vector<TablePlan>& plans, const std::vector<TableIndex
 void use_unit(TablePlan& plan, std::string_view column, std::string_view type_name);
 
 // Hides what a partial `before` does not really say: all but the primary key becomes Unknown when
-// the table is declared so, or when a column is null that can't be.
+// the table is declared so, when a column is null that can't be, or when all others are blank.
 void hide_partial(const TablePlan& plan, RowImage& before);
 
 // The first column that is null and can't be.

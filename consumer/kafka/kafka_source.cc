@@ -87,8 +87,7 @@ struct KafkaSource::Callbacks {
 };
 
 KafkaSource::KafkaSource(KafkaOptions options)
-    : options_(std::move(options)),
-      watch_(options_.auth_patience) {
+    : options_(std::move(options)), watch_(options_.auth_patience) {
   std::vector<std::string> problems = validate_kafka_properties(options_.properties);
   if (options_.topics.empty()) problems.emplace_back("topics: none is named");
   throw_when_unusable(problems);
@@ -293,7 +292,7 @@ Watermarks KafkaSource::watermarks(const TopicPartition& where, milliseconds tim
                                        &low, &high, to_timeout_ms(timeout));
   if (error == RD_KAFKA_RESP_ERR_NO_ERROR) return {Offset(low), Offset(high)};
   const KafkaTrouble trouble{error, where.topic, where.partition.value, -1,
-                        "can't ask for the first and last offset"};
+                             "can't ask for the first and last offset"};
   if (fate_of(error) == ErrorFate::kAct) throw_to_act(trouble);
   throw WorldError(ErrorKind::kRetry, describe_trouble(trouble, options_.properties));
 }

@@ -110,8 +110,8 @@ void TopicReader::take_trouble(const KafkaTrouble& trouble) {
 // The partition ends at this offset, once the markers and gaps behind the last record were passed.
 void TopicReader::take_end(std::size_t slot, std::int64_t offset) {
   rereads_.heard();
-  if (offset > slots_.next(slot)) slots_.delivered(slot, offset - 1);
   if (offset >= ranges_[slot].to.value) return finish(slot);
+  if (offset > slots_.next(slot)) slots_.delivered(slot, offset - 1);
   progress_[slot].at_end = true;
 }
 

@@ -112,8 +112,8 @@ class Bench {
       : rounds_(rounds), declaration_(bench_declaration()), bare_(pg_options(connection)) {
     make_tables(bare_);
     migrate({pg_options(connection), "bench", ""}, declaration_);
-    store_ = std::make_unique<PgStore>(declaration_,
-                                       PgStoreOptions{pg_options(connection), "bench", "bench", false});
+    store_ = std::make_unique<PgStore>(
+        declaration_, PgStoreOptions{pg_options(connection), "bench", "bench", false});
     epoch_ = store_->claim(std::vector{where_})[0].epoch;
     bare_.prepare({"bare", "bench_apply.cells"}, kBareSql);
   }
@@ -204,10 +204,9 @@ class Bench {
 
   static std::string result(const std::string& name, const std::string& peer, double value,
                             double peer_value) {
-    return fmt::format(
-        R"({{"name":"{}","value":{:.0f},"unit":"rows/s",)"
-        R"("peer":"{}","peer_value":{:.0f},"ratio":{:.3f}}})",
-        name, value, peer, peer_value, value / peer_value);
+    return fmt::format(R"({{"name":"{}","value":{:.0f},"unit":"rows/s",)"
+                       R"("peer":"{}","peer_value":{:.0f},"ratio":{:.3f}}})",
+                       name, value, peer, peer_value, value / peer_value);
   }
 
   int rounds_;

@@ -58,7 +58,8 @@ class PostgresWorld final : public CaseWorld {
     superuser_.run_alone("make the tables", "set search_path = public; " + schema);
     migrate({.pg = options, .group_id = "cases", .run_role = ""}, declaration);
     store_ = std::make_unique<PgStore>(
-        declaration, PgStoreOptions{.pg = options, .group_id = "cases", .owner = "case", .recounted = false});
+        declaration,
+        PgStoreOptions{.pg = options, .group_id = "cases", .owner = "case", .recounted = false});
   }
 
   Store& store() override { return *store_; }

@@ -247,7 +247,8 @@ class CaptureOnPostgres : public ::testing::Test {
 
   std::unique_ptr<PgStore> member() const {
     return std::make_unique<PgStore>(
-        declaration_, PgStoreOptions{.pg = options_, .group_id = "ko", .owner = "test", .recounted = false});
+        declaration_,
+        PgStoreOptions{.pg = options_, .group_id = "ko", .owner = "test", .recounted = false});
   }
 
   Counts stored() {

@@ -271,7 +271,7 @@ TEST_F(TopicReaderTest, WhileNoBrokerAnswersNothingComesAndNothingIsDone) {
   TopicReader reader(options(), {range("down", 0, 0, 5)});
   const auto began = Steady::now();
   EXPECT_FALSE(reader.next(milliseconds(300)));
-  EXPECT_LT(Steady::now() - began, seconds(5));
+  EXPECT_LT(Steady::now() - began, kPatience);
   EXPECT_FALSE(reader.done());
 }
 
@@ -295,18 +295,6 @@ TEST_F(TopicReaderTest, AMissingAclIsDeniedAndNamesTheTopic) {
   EXPECT_EQ(error->kind(), ErrorKind::kDenied);
   EXPECT_THAT(error->what(), HasSubstr("topic secret [0]"));
   EXPECT_THAT(error->what(), HasSubstr("allow the user Read"));
-}
-
-// A fetcher that finds the queue full sleeps for a second: woken in time, it doesn't.
-TEST_F(TopicReaderTest, AFullQueueCostsNoSeconds) {
-  kafka_.create_topic("large", 1);
-  kafka_.produce_numbers("large", 0, 0, 4'500, 1'000);
-  KafkaOptions small = options();
-  small.properties.emplace_back("queued.max.messages.kbytes", "256");
-  TopicReader reader(small, {range("large", 0, 0, 4'500)});
-  const auto began = Steady::now();
-  EXPECT_EQ(read(reader).at(0), numbers(0, 4'500));
-  EXPECT_LT(Steady::now() - began, seconds(5));
 }
 
 }  // namespace

@@ -180,6 +180,17 @@ TEST_F(DecodeEvent, BeforeWithAForbiddenNullIsPartialAndKeepsOnlyTheKey) {
   EXPECT_EQ(change_.before, expected);
 }
 
+// What Debezium 3.7 sends under REPLICA IDENTITY DEFAULT for columns that can't be null.
+TEST_F(DecodeEvent, BeforeOfZerosBesideTheKeyIsPartial) {
+  const TopicTables topic{{table("zeros")}, false};
+  const std::string value = event("d", R"({"id":1,"flag":false,"n":0,"t":null})", "null");
+  ASSERT_EQ(code(decode_as(value, topic)), "decoded");
+  EXPECT_EQ(change_.before, (RowImage{std::int64_t{1}, Unknown{}, Unknown{}, Unknown{}}));
+  const std::string known = event("d", R"({"id":1,"flag":true,"n":0,"t":null})", "null");
+  ASSERT_EQ(code(decode_as(known, topic)), "decoded");
+  EXPECT_EQ(change_.before, (RowImage{std::int64_t{1}, true, std::int64_t{0}, Null{}}));
+}
+
 TEST_F(DecodeEvent, BeforeOfATableWithoutFullIdentityKeepsOnlyTheKey) {
   const TopicTables topic{{table("partial")}, false};
   const std::string value = event("u", R"({"id":1,"n":2})", R"({"id":1,"n":3})");

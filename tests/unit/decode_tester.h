@@ -41,6 +41,11 @@ inline Declaration types_declaration() {
       .key_column("id", ColumnType::kInteger)
       .nullable_column("n", ColumnType::kInteger)
       .without_full_identity()
+      .table("zeros")
+      .key_column("id", ColumnType::kInteger)
+      .column("flag", ColumnType::kBoolean)
+      .column("n", ColumnType::kInteger)
+      .nullable_column("t", ColumnType::kText)
       .build();
 }
 

@@ -1,0 +1,73 @@
+#include "tests/sim/connector.h"
+
+#include <algorithm>
+
+namespace tidemark::sim {
+
+Connector::Connector(Source& source, Random& random, const Trace& trace, std::size_t partitions,
+                     ConnectorHabits habits)
+    : source_(source), random_(random), trace_(trace), habits_(habits), partitions_(partitions) {}
+
+// Without a key Kafka takes any partition.
+std::size_t Connector::partition_of(const Event& event) {
+  return event.has_key ? event.row % partitions_.size() : random_.below(partitions_.size());
+}
+
+// The end of the transaction that the slot sent before.
+std::optional<Lsn> Connector::last_commit(std::size_t commit) const {
+  if (commit == 0 || without_last_.contains(commit)) return std::nullopt;
+  return source_.commits()[commit - 1].end;
+}
+
+void Connector::emit() {
+  if (emitted_all()) return;
+  const Event& event = source_.events()[next_];
+  const std::size_t partition = partition_of(event);
+  trace_.say("connector event {} (tx {}, {}) to partition {} at {}", next_,
+             source_.commits()[event.commit].id, op_letter(event.op), partition,
+             partitions_[partition].size());
+  partitions_[partition].push_back(
+      {.event = next_, .position = {last_commit(event.commit), event.lsn}});
+  ++next_;
+}
+
+void Connector::restart() {
+  const auto resent = [&](const Event& event) {
+    return source_.commits()[event.commit].end > source_.confirmed();
+  };
+  const auto first = std::ranges::find_if(source_.events(), resent);
+  const auto from = static_cast<std::size_t>(first - source_.events().begin());
+  const std::size_t before = next_;
+  if (from < next_) next_ = from + random_.below(next_ - from + 1);
+  if (next_ < before) trace_.note(Happened::kRedelivered);
+  trace_.say("connector restarts at event {}", next_);
+  if (!habits_.null_stays) without_last_.clear();
+  if (!emitted_all() && random_.percent(habits_.null_after_restart)) {
+    without_last_.insert(source_.events()[next_].commit);
+  }
+}
+
+void Connector::confirm() {
+  Lsn sent = source_.end_of_log();  // with heartbeats also what has no events
+  if (!emitted_all()) {
+    const std::size_t commit = source_.events()[next_].commit;
+    sent = commit == 0 ? Lsn(0) : source_.commits()[commit - 1].end;
+  }
+  if (sent <= source_.confirmed()) return;
+  source_.confirm(sent);
+  trace_.say("connector confirms {}, restart LSN {}", sent.value, source_.restart().value);
+}
+
+void Connector::snapshot_row() {
+  const RowId row = random_.below(kRowIds);
+  if (next_ == 0 || !source_.visible_row(row)) return;
+  const Event& last = source_.events()[next_ - 1];
+  partitions_[row % partitions_.size()].push_back(
+      {.event = std::nullopt,
+       .row = row,
+       .image = source_.visible_row(row),
+       .position = {last_commit(last.commit), last.lsn}});
+  trace_.say("connector row {} of a snapshot", row);
+}
+
+}  // namespace tidemark::sim

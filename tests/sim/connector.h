@@ -1,0 +1,53 @@
+// Debezium and Kafka: the log in commit order, at least once, in partitions by key.
+#pragma once
+
+#include <cstddef>
+#include <optional>
+#include <set>
+#include <vector>
+
+#include "consumer/core/position.h"
+#include "tests/sim/source.h"
+
+namespace tidemark::sim {
+
+struct Message {
+  std::optional<std::size_t> event =
+      {};         // of Source::events(); none: a row of an incremental snapshot
+  RowId row = 0;  // of that row
+  std::optional<Row> image = {};
+  Position position;
+};
+
+struct ConnectorHabits {
+  std::size_t null_after_restart = 0;  // percent: the first transaction has no last commit then
+  bool null_stays = true;              // and has none either when it is sent again
+};
+
+class Connector {
+ public:
+  Connector(Source& source, Random& random, const Trace& trace, std::size_t partitions,
+            ConnectorHabits habits);
+
+  void emit();
+  void restart();       // goes on from what it has confirmed, or a little later
+  void confirm();       // tells the slot what is in Kafka
+  void snapshot_row();  // an incremental snapshot between the changes
+  bool emitted_all() const { return next_ == source_.events().size(); }
+
+  const std::vector<std::vector<Message>>& partitions() const { return partitions_; }
+
+ private:
+  std::size_t partition_of(const Event& event);
+  std::optional<Lsn> last_commit(std::size_t commit) const;
+
+  Source& source_;
+  Random& random_;
+  const Trace& trace_;
+  ConnectorHabits habits_;
+  std::vector<std::vector<Message>> partitions_;
+  std::size_t next_ = 0;                // of Source::events()
+  std::set<std::size_t> without_last_;  // the transactions that are sent with none
+};
+
+}  // namespace tidemark::sim
