@@ -16,14 +16,16 @@
 namespace tidemark {
 
 // What a snapshot of the source primary saw (rule F1). To be read in this order: xmax and running
-// in the counting statement; then `inserted`; then `next`, of a transaction that had no id before;
-// then `restart`. Ids are PostgreSQL's xid8, with their epoch.
+// in the counting statement; then `inserted`; then `next`, of a transaction that had no id before.
+// `restart` keeps ids of old transactions, whose 32 bits came again, from being taken for running
+// ones: it is an earlier `inserted` whose `next` is at or below every id that was running. Ids are
+// PostgreSQL's xid8, with their epoch.
 struct SourceSnapshot {
   std::uint64_t xmax = 0;              // newest completed id + 1
   std::vector<std::uint64_t> running;  // ids below xmax that were not completed
   std::uint64_t next = 0;              // an id that was given out after the snapshot
   Lsn inserted;                        // end of the write-ahead log, after the snapshot
-  Lsn restart;                         // the slot's restart LSN; 0: no slot is known
+  Lsn restart;                         // every change below was seen; 0: not known of any
 
   friend bool operator==(const SourceSnapshot&, const SourceSnapshot&) = default;
 };

@@ -18,6 +18,9 @@ namespace {
 
 using Steady = std::chrono::steady_clock;
 
+// Ends of the log that wait for transactions to end: one open for hours must not grow a list.
+constexpr std::size_t kLogEndsMax = 1000;
+
 constexpr const char* kFenceSql = R"(
 insert into tidemark.fences (aggregate, key_from, key_to, listed, except_keys, snapshot, next_id,
                              inserted, restart, repairs, offsets)
@@ -136,11 +139,25 @@ PgRecount::Counts PgRecount::count(AggregateIndex index, const KeySet& keys) {
     transaction.commit();
   }
   PgTransaction transaction(source_.get());
-  const SqlResult next = transaction.run("next_id", {slot_});
+  const SqlResult next = transaction.run("next_id", {});
   counts.snapshot.next = static_cast<std::uint64_t>(next.integer(0, 0));
-  counts.snapshot.restart = Lsn(static_cast<std::uint64_t>(next.integer(0, 1)));
   transaction.commit();
+  counts.snapshot.restart = floor_of(counts.snapshot);
   return counts;
+}
+
+// A place in the log below which every change was seen, whatever 32 bits of an old transaction's id
+// say: what stood below an earlier L was written under ids before the n that followed it, and all
+// of these had ended. The slot's restart LSN is none: a commit can be confirmed before it is seen.
+Lsn PgRecount::floor_of(const SourceSnapshot& snapshot) {
+  std::uint64_t oldest = snapshot.xmax;
+  for (const std::uint64_t id : snapshot.running) oldest = std::min(oldest, id);
+  while (!log_ends_.empty() && log_ends_.front().next <= oldest) {
+    floor_ = log_ends_.front().inserted;
+    log_ends_.pop_front();
+  }
+  if (log_ends_.size() < kLogEndsMax) log_ends_.push_back({snapshot.inserted, snapshot.next});
+  return floor_;
 }
 
 namespace {
@@ -261,6 +278,11 @@ void PgRecount::book(PgTransaction& transaction, const Fence& fence,
           " on conflict (aggregate, counter, key) do update"
           " set suspect = true, fence = greatest(l.fence, excluded.fence)",
       condition.params());
+  // Earlier rows wait for this fence too, also where nothing differs: what it skips is theirs.
+  transaction.run_sql({"raise the ledger's fences", "tidemark.ledger"},
+                      "update tidemark.ledger as l set fence = " + id + " where l.aggregate = " +
+                          name + " and " + condition.sql(stored_key_sql(aggregate, "l.key")),
+                      condition.params());
   if (!repaired.empty()) {
     transaction.run_sql({"note what was suspect as a whole", "tidemark.ledger"},
                         "update tidemark.ledger as l set suspect = true where l.aggregate = " +
@@ -388,9 +410,9 @@ PgRecount::PgRecount(const Declaration& declaration, PgRecountOptions options)
 void PgRecount::prepare_source(PgConnection& connection) {
   connection.run_alone("set up the session", "set plan_cache_mode = force_custom_plan");
   connection.prepare({"log_end", ""}, "select pg_current_wal_insert_lsn() - '0/0'::pg_lsn");
-  connection.prepare({"next_id", ""},
-                     "select pg_current_xact_id()::text, coalesce((select restart_lsn -"
-                     " '0/0'::pg_lsn from pg_replication_slots where slot_name = $1::text), 0)");
+  connection.prepare({"next_id", ""}, "select pg_current_xact_id()::text");
+  log_ends_.clear();
+  floor_ = Lsn(0);
 }
 
 void PgRecount::prepare(PgConnection& connection) {

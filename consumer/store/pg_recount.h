@@ -3,6 +3,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <deque>
 #include <optional>
 #include <span>
 #include <string>
@@ -124,6 +125,7 @@ class PgRecount {
   void prepare(PgConnection& connection);
   void prepare_source(PgConnection& connection);
   static void prepare_queue(PgConnection& connection);
+  Lsn floor_of(const SourceSnapshot& snapshot);
   bool take_turn(PgTransaction& transaction, std::chrono::milliseconds patience);
   std::vector<Row> read_cells(PgTransaction& transaction, AggregateIndex aggregate,
                               const KeySet& keys) const;
@@ -146,6 +148,12 @@ class PgRecount {
   std::string slot_;
   bool leading_ = false;
   std::size_t next_aggregate_ = 0;
+  struct LogEnd {
+    Lsn inserted;
+    std::uint64_t next;  // an id that was given out after it
+  };
+  std::deque<LogEnd> log_ends_;  // in order; of this connection to the source
+  Lsn floor_;
   PgSession target_;
   PgSession source_;
 };

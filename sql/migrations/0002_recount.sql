@@ -56,7 +56,7 @@ comment on column tidemark.fences.except_keys is 'Keys of the range that another
 comment on column tidemark.fences.snapshot is 'The counting snapshot, as pg_snapshot''s text.';
 comment on column tidemark.fences.next_id is 'A transaction id given out after it.';
 comment on column tidemark.fences.inserted is 'LSN of the source''s log after it.';
-comment on column tidemark.fences.restart is 'The slot''s restart LSN then; 0: no slot known.';
+comment on column tidemark.fences.restart is 'Every change below this LSN was seen; 0: not known of any.';
 comment on column tidemark.fences.repairs is 'Per counter 1 when its cells were suspect, else 0.';
 comment on column tidemark.fences.offsets is 'The stored offsets at the recount, as evidence.';
 comment on column tidemark.fences.made_at is 'When.';
