@@ -35,7 +35,7 @@ struct Config {
   } postgres;
 
   std::filesystem::path schemas = "schemas";
-  std::size_t lanes = 1;
+  std::size_t lanes = 2;
 
   struct Recount {
     // False: there are no source tables to count (a rebuild from topics): what isn't new is

@@ -19,7 +19,10 @@ Lane::Lane(const Declaration& declaration, NotNewPolicy policy, Store& store,
       records_max_(limits.records_max),
       applier_(store, observer) {}
 
-void Lane::reset(std::span<const FoldPartition> partitions) { fold_.reset(partitions); }
+void Lane::reset(std::span<const FoldPartition> partitions) {
+  fold_.reset(partitions);
+  first_ = true;
+}
 
 void Lane::note_first(std::chrono::steady_clock::time_point now) { first_at_ = now; }
 
@@ -34,6 +37,7 @@ std::chrono::steady_clock::duration Lane::age(std::chrono::steady_clock::time_po
 
 void Lane::dispatch() {
   TIDEMARK_CHECK(!fold_.empty());
+  first_ = false;
   applier_.submit(fold_.take());
 }
 

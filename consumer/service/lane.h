@@ -42,6 +42,8 @@ class Lane {
   // To be called before a batch's first record is added, with the time now.
   void note_first(std::chrono::steady_clock::time_point now);
 
+  // The first batch since reset(): it proves that the claim works, and must not wait to grow.
+  bool first() const { return first_; }
   // The batch may not grow any more.
   bool full() const;
   std::chrono::steady_clock::duration age(std::chrono::steady_clock::time_point now) const;
@@ -59,6 +61,7 @@ class Lane {
   const BatchLimits& limits_;
   Fold fold_;
   std::size_t records_max_;
+  bool first_ = true;
   std::chrono::steady_clock::time_point first_at_{};
   Applier applier_;  // last: its thread ends before what it uses
 };

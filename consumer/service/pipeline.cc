@@ -150,7 +150,7 @@ bool Pipeline::due(Lane& lane) const {
   if (lane.fold().empty() || lane.applier().busy()) return false;
   if (lane.full()) return true;
   const auto age = lane.age(Steady::now());
-  if (far_behind(lane)) return age >= options_.batch.catchup_age_max;
+  if (!lane.first() && far_behind(lane)) return age >= options_.batch.catchup_age_max;
   return drained_dry_ || age >= options_.batch.age_max;
 }
 

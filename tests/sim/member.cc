@@ -53,6 +53,7 @@ void Member::assign(std::vector<std::size_t> partitions) {
 
 void Member::restart() {
   trace_.say("member {}  restarts", number_);
+  fences_.reset();
   forget();
 }
 
@@ -67,11 +68,13 @@ void Member::release() {
   if (!applying_) return;
   const bool same_life = life_ == target_.life();
   if (same_life) {
-    for (const Advance& advance : batches_.front().delta.advances) {
+    for (const Advance& advance : batches_.front().advances) {
       target_.row_locked[static_cast<std::size_t>(advance.where.partition.value)] = false;
     }
     if (applying_->stage != Stage::kWaitsForTurn) --target_.sharing;
-    if (applying_->stage == Stage::kLooked) target_.ledger_locked = {};
+    for (std::size_t cell = 0; cell < kCells; ++cell) {
+      if (applying_->ledger_locked[cell]) --target_.ledger_locked[cell];
+    }
   }
   applying_.reset();
 }
@@ -80,6 +83,7 @@ void Member::release() {
 bool Member::connected() {
   if (life_ == target_.life()) return true;
   forget();
+  fences_.reset();
   life_ = target_.life();
   return false;
 }
@@ -95,7 +99,7 @@ void Member::claim() {
       Progress& progress = stored.progress[partition];
       ++progress.epoch.value;
       partitions.push_back({where(partition), progress.epoch, progress.next, progress.mark});
-      slots_.push_back({partition, progress.epoch, progress.next.value, progress.mark.position});
+      slots_.push_back({partition, progress.next.value, progress.mark.position});
       trace_.say("member {}  claims partition {} at {}, epoch {}", number_, partition,
                  progress.next.value, progress.epoch.value);
     }
@@ -117,8 +121,8 @@ void Member::poll() {
     }
   }
   if (fold_.empty()) return;
-  batches_.push_back({fold_.take(), target_.stored().version, target_.stored().fences});
-  for (const Advance& advance : batches_.back().delta.advances) {
+  batches_.push_back(fold_.take());
+  for (const Advance& advance : batches_.back().advances) {
     trace_.say("member {}  folds partition {} from {} to {}", number_,
                advance.where.partition.value, advance.from.value, advance.to.value);
   }
@@ -164,7 +168,7 @@ Change Member::change_of(const Message& message) const {
 // --- apply --------------------------------------------------------------------------------------
 
 bool Member::locks_free() const {
-  return std::ranges::none_of(batches_.front().delta.advances, [&](const Advance& advance) {
+  return std::ranges::none_of(batches_.front().advances, [&](const Advance& advance) {
     return target_.row_locked[static_cast<std::size_t>(advance.where.partition.value)];
   });
 }
@@ -183,12 +187,12 @@ void Member::begin() {
   if (!connected() || batches_.empty()) return;
   if (!applying_) {
     if (!locks_free()) return;
-    if (!may_advance(batches_.front().delta)) {
+    if (!may_advance(batches_.front())) {
       trace_.say("member {}  finds another's progress, drops its batch", number_);
       trace_.note(Happened::kZombieFenced);
       return forget();
     }
-    for (const Advance& advance : batches_.front().delta.advances) {
+    for (const Advance& advance : batches_.front().advances) {
       target_.row_locked[static_cast<std::size_t>(advance.where.partition.value)] = true;
     }
     applying_.emplace();
@@ -209,27 +213,38 @@ SourceSnapshot Member::snapshot_for_waiting() {
   return snapshot;
 }
 
-FenceSet Member::fences_for(const Batch& batch) {
-  const auto& fences = rules_.has(Rule::kVersion) ? target_.stored().fences : batch.fences;
-  return FenceSet(things_declaration(), copies(fences, rules_));
+// Rule F3: read again when a slice has come between.
+const FenceSet& Member::fences_in_force() {
+  const Stored& stored = target_.stored();
+  if (!fences_ || (version_ != stored.version && rules_.has(Rule::kVersion))) {
+    fences_.emplace(things_declaration(), copies(stored.fences, rules_));
+    version_ = stored.version;
+  }
+  return *fences_;
 }
 
 void Member::look() {
   if (!connected() || !applying_ || applying_->stage != Stage::kHasTurn) return;
-  const Batch& batch = batches_.front();
-  if (rules_.has(Rule::kVisible) && !saw_all(snapshot_for_waiting(), batch.delta)) {
+  const Delta& batch = batches_.front();
+  if (rules_.has(Rule::kVisible) && !saw_all(snapshot_for_waiting(), batch)) {
     trace_.say("member {}  waits for a commit to be visible", number_);
     trace_.note(Happened::kWaited);
     return;
   }
-  applying_->effects = effects_of(batch.delta, fences_for(batch));
-  for (std::size_t cell = 0; cell < kCells; ++cell) {
-    if (applying_->effects.flags[cell]) target_.ledger_locked[cell] = true;
-  }
-  for (const Effects::Skip& skip : applying_->effects.skips) {
-    if (target_.stored().ledger[skip.cell]) target_.ledger_locked[skip.cell] = true;
-  }
+  applying_->effects = effects_of(batch, fences_in_force());
+  lock_ledger();
   applying_->stage = Stage::kLooked;
+}
+
+// The rows that it updates: a drop of their fence would wait.
+void Member::lock_ledger() {
+  applying_->ledger_locked = applying_->effects.flags;
+  for (const Effects::Skip& skip : applying_->effects.skips) {
+    applying_->ledger_locked[skip.cell] = target_.stored().ledger[skip.cell].has_value();
+  }
+  for (std::size_t cell = 0; cell < kCells; ++cell) {
+    if (applying_->ledger_locked[cell]) ++target_.ledger_locked[cell];
+  }
 }
 
 Member::Effects Member::effects_of(const Delta& delta, const FenceSet& fences) const {
@@ -301,7 +316,7 @@ void Member::carry_out(Stored& stored, const Delta& delta, const Effects& effect
 
 void Member::commit() {
   if (!connected() || !applying_ || applying_->stage != Stage::kLooked) return;
-  const Delta& delta = batches_.front().delta;
+  const Delta& delta = batches_.front();
   trace_.say("member {}  applies", number_);
   target_.commit(false, [&](Stored& stored) { carry_out(stored, delta, applying_->effects); });
   release();

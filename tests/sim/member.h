@@ -37,14 +37,8 @@ class Member {
  private:
   struct Slot {
     std::size_t partition;
-    Epoch epoch;
     std::int64_t next;
     std::optional<Position> last;  // fed to the fold
-  };
-  struct Batch {
-    Delta delta;
-    std::uint64_t version;  // of the fences when it was folded
-    std::vector<std::shared_ptr<const Fence>> fences;
   };
   enum class Stage : std::uint8_t { kWaitsForTurn, kHasTurn, kLooked };
   // What a batch's statements do, as of their snapshots.
@@ -65,6 +59,7 @@ class Member {
   struct Applying {
     Stage stage = Stage::kWaitsForTurn;
     Effects effects;
+    CellFlags ledger_locked{};
   };
 
   bool connected();
@@ -75,7 +70,8 @@ class Member {
   void feed(Slot& slot, std::uint32_t index, const Message& message);
   Change change_of(const Message& message) const;
   SourceSnapshot snapshot_for_waiting();
-  FenceSet fences_for(const Batch& batch);
+  const FenceSet& fences_in_force();
+  void lock_ledger();
   Effects effects_of(const Delta& delta, const FenceSet& fences) const;
   void carry_out(Stored& stored, const Delta& delta, const Effects& effects) const;
 
@@ -91,8 +87,10 @@ class Member {
   bool needs_claim_ = false;
   std::vector<Slot> slots_;
   Fold fold_;
-  std::deque<Batch> batches_;
+  std::deque<Delta> batches_;
   std::optional<Applying> applying_;
+  std::optional<FenceSet> fences_;  // as of `version_`
+  std::uint64_t version_ = 0;
   std::uint64_t made_up_ = 1ULL << 60U;  // positions without rule kMark
 };
 

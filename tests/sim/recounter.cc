@@ -210,7 +210,7 @@ bool Recounter::all_seen_consumed(std::int64_t fence) const {
 bool Recounter::rows_locked(std::int64_t fence) const {
   for (std::size_t cell = 0; cell < kCells; ++cell) {
     const auto& row = target_.stored().ledger[cell];
-    if (row && row->fence == fence && target_.ledger_locked[cell]) return true;
+    if (row && row->fence == fence && target_.ledger_locked[cell] > 0) return true;
   }
   return false;
 }

@@ -74,11 +74,13 @@ void Source::write() {
   if (absent.size() >= 2 && random_.percent(25)) {
     write_copy(*tx, absent);
   } else if (!present.empty() && !absent.empty() && random_.percent(15)) {
-    move_row(*tx, random_.one_of(present), random_.one_of(absent));
+    const RowId from = random_.one_of(present);  // not among the arguments: their order is open
+    move_row(*tx, from, random_.one_of(absent));
   } else if (!present.empty() && (absent.empty() || random_.percent(60))) {
     write_row(*tx, random_.one_of(present));
   } else if (!absent.empty()) {
-    add(*tx, Op::kCreate, random_.one_of(absent), any_row(), append(kRecordBytes));
+    const RowId id = random_.one_of(absent);
+    add(*tx, Op::kCreate, id, any_row(), append(kRecordBytes));
   }
 }
 

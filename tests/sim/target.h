@@ -1,6 +1,7 @@
 // The target's PostgreSQL: commits, the locks that steps wait for, and crashes.
 #pragma once
 
+#include <array>
 #include <cstddef>
 #include <deque>
 #include <functional>
@@ -37,10 +38,10 @@ class Target {
   bool take_changed();
 
   // Locks. Nobody waits here: a step that can't have its lock does nothing.
-  std::vector<bool> row_locked;  // of progress, by partition
-  std::size_t sharing = 0;       // the turn, by batches
-  bool alone = false;            // the turn, by a slice
-  CellFlags ledger_locked{};     // rows that a batch in hand has written
+  std::vector<bool> row_locked;                     // of progress, by partition
+  std::size_t sharing = 0;                          // the turn, by batches
+  bool alone = false;                               // the turn, by a slice
+  std::array<std::size_t, kCells> ledger_locked{};  // rows: by how many batches in hand
 
  private:
   Random& random_;

@@ -18,6 +18,7 @@ class World {
   World(std::uint64_t seed, const Rules& rules, bool verbose, Reached& reached);
 
   void run();
+  std::size_t steps_done() const { return steps_done_; }
 
  private:
   struct Step {
@@ -138,8 +139,9 @@ void World::step(const std::function<void()>& act) {
 // The group gives each partition to a member. Some of the others learn of it only later: zombies.
 void World::rebalance() {
   std::vector<std::vector<std::size_t>> assigned(members_.size());
-  for (std::size_t p = 0; p < partitions_; ++p)
+  for (std::size_t p = 0; p < partitions_; ++p) {
     assigned[random_.below(members_.size())].push_back(p);
+  }
   for (std::size_t m = 0; m < members_.size(); ++m) {
     if (steps_done_ > 0 && assigned[m].empty() && random_.percent(70)) continue;
     if (steps_done_ > 0 && random_.percent(25)) continue;
@@ -274,7 +276,12 @@ void World::drop_fences() {
 }  // namespace
 
 void play(std::uint64_t seed, const Rules& rules, bool verbose, Reached& reached) {
-  World(seed, rules, verbose, reached).run();
+  World world(seed, rules, verbose, reached);
+  try {
+    world.run();
+  } catch (const Broken& broken) {
+    throw Broken(fmt::format("step {}: {}", world.steps_done(), broken.what()));
+  }
 }
 
 }  // namespace tidemark::sim

@@ -68,7 +68,7 @@ TEST(Config, TheLeastThatMustBeSaid) {
                                                  std::pair("group.id", "counters")));
   EXPECT_EQ(config.topics.prefix, "app");
   EXPECT_EQ(config.postgres.connection, "dbname=app");
-  EXPECT_EQ(config.lanes, 1U);
+  EXPECT_EQ(config.lanes, 2U);
   EXPECT_EQ(config.http.port, 9464);
 }
 
