@@ -155,10 +155,11 @@ class Reader {
   }
 
   void read_recount(const Section& section, Config& config) const {
-    section.allow_keys({"enabled", "slot", "every_ms"});
+    section.allow_keys({"enabled", "slot", "every_ms", "producers_ms"});
     if (const auto enabled = section.flag("enabled")) config.recount.enabled = *enabled;
     text(section, "slot", config.recount.slot);
     millis(section, "every_ms", config.recount.every);
+    millis(section, "producers_ms", config.recount.producers);
     config.pipeline.not_new = config.recount.enabled ? NotNewPolicy::kSuspect : NotNewPolicy::kDrop;
   }
 

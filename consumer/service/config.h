@@ -43,6 +43,7 @@ struct Config {
     bool enabled = true;
     std::string slot = "debezium";  // Debezium's slot.name
     std::chrono::milliseconds every{600'000};
+    std::chrono::milliseconds producers{360'000};  // their metadata.max.age.ms, and some more
   } recount;
   PipelineOptions pipeline;
 

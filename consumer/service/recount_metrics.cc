@@ -90,6 +90,13 @@ void RecountMetrics::on_drift(const DriftRow& drift) {
       drift.id, drift.aggregate, drift.counter, drift.difference);
 }
 
+void RecountMetrics::on_repartitioned(const std::string& topic) {
+  spdlog::warn(
+      "{} has more partitions than before: until every producer knows them, its changes are "
+      "recounted instead of counted",
+      topic);
+}
+
 void RecountMetrics::on_fences(std::size_t outstanding) {
   impl_->fences.Set(static_cast<double>(outstanding));
 }

@@ -19,6 +19,7 @@ constexpr milliseconds kIdle{50};
 constexpr milliseconds kLookForPass{1'000};
 constexpr milliseconds kLookAtFences{500};
 constexpr milliseconds kWiden{5'000};
+constexpr milliseconds kLookAtTopics{5'000};
 // Cells of one counter: beyond, a pass over all of them is cheaper.
 constexpr std::size_t kSuspectsMax = 50'000;
 // Rows of a slice, of the aggregate or of a table behind it.
@@ -32,10 +33,10 @@ constexpr int kStreamShare = 4;
 
 }  // namespace
 
-Recounter::Recounter(PgRecount& store, TopicEnds ends, RecountObserver& observer,
+Recounter::Recounter(PgRecount& store, TopicLook topics, RecountObserver& observer,
                      RecounterOptions options)
     : store_(store),
-      ends_(std::move(ends)),
+      topics_(std::move(topics)),
       observer_(observer),
       options_(options),
       backoff_(kRetryFirst, kRetryLongest),
@@ -98,6 +99,10 @@ milliseconds Recounter::step() {
     settle();
     drop_fences();
     look_at_fences_at_ = now + kLookAtFences;
+  }
+  if (now >= look_at_topics_at_) {
+    look_at_topics();
+    look_at_topics_at_ = now + kLookAtTopics;
   }
   if (now >= widen_at_) {
     store_.widen_suspects(kSuspectsMax);
@@ -171,8 +176,16 @@ void Recounter::adapt(const SliceResult& result) {
 void Recounter::settle() {
   if (!store_.unsettled() || !store_.slot_active()) return;
   std::vector<StoredOffset> ends;
-  for (const TopicEnd& end : ends_()) ends.push_back({end.where, end.high});
+  for (const TopicEnd& end : topics_.ends()) ends.push_back({end.where, end.high});
   store_.settle(ends);
+}
+
+// Rule N3.
+void Recounter::look_at_topics() {
+  for (const std::string& topic :
+       store_.note_partitions(topics_.partitions(), options_.producers)) {
+    observer_.on_repartitioned(topic);
+  }
 }
 
 // Rule F9: the slot has confirmed past the fence, so all that it saw is in Kafka; then what was in
@@ -189,7 +202,7 @@ void Recounter::drop_fences() {
       if (fence.inserted <= *confirmed) draining.fences.push_back(fence.id);
     }
     if (draining.fences.empty()) return;
-    draining.ends = ends_();  // after the slot was looked at
+    draining.ends = topics_.ends();  // after the slot was looked at
     draining_ = std::move(draining);
   }
   std::map<TopicPartition, Offset> stored;

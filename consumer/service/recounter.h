@@ -26,8 +26,11 @@ struct TopicEnd {
   Offset low;
   Offset high;
 };
-// All partitions of all topics that are read. Throws WorldError.
-using TopicEnds = std::function<std::vector<TopicEnd>()>;
+// What Kafka says of the topics that are read; both throw WorldError.
+struct TopicLook {
+  std::function<std::vector<TopicEnd>()> ends;                      // of all partitions
+  std::function<std::map<std::string, std::int32_t>()> partitions;  // of those that exist
+};
 
 // What the recounter tells of itself. Called from its thread; must not block.
 class RecountObserver {
@@ -37,6 +40,7 @@ class RecountObserver {
   virtual void on_slice(const SliceResult& slice) = 0;
   virtual void on_pass(const Pass& pass) = 0;  // at its end
   virtual void on_drift(const DriftRow& drift) = 0;
+  virtual void on_repartitioned(const std::string& topic) = 0;
   virtual void on_fences(std::size_t outstanding) = 0;
   virtual void on_recount_retry(const WorldError& error, std::chrono::milliseconds wait) = 0;
 };
@@ -45,13 +49,16 @@ struct RecounterOptions {
   std::chrono::milliseconds every{600'000};  // from the beginning of one periodic pass to the next
   // What a slice should hold the turn for: with its wait, batches stand still no longer than 50 ms.
   std::chrono::milliseconds hold_goal{25};
+  // How long producers may not know partitions that were added (their metadata.max.age.ms).
+  std::chrono::milliseconds producers{360'000};
 };
 
 // One thread of its own, from construction to destruction. Failures that pass are tried again with
 // backoff; any other ends the thread, and check() rethrows it.
 class Recounter {
  public:
-  Recounter(PgRecount& store, TopicEnds ends, RecountObserver& observer, RecounterOptions options);
+  Recounter(PgRecount& store, TopicLook topics, RecountObserver& observer,
+            RecounterOptions options);
   ~Recounter();
   Recounter(const Recounter&) = delete;
   Recounter& operator=(const Recounter&) = delete;
@@ -74,6 +81,7 @@ class Recounter {
   std::optional<std::chrono::milliseconds> move_pass();
   std::chrono::milliseconds slice(AggregateIndex aggregate, KeySet keys, Pass* pass);
   void settle();
+  void look_at_topics();
   void drop_fences();
   bool consumed(const std::vector<TopicEnd>& ends,
                 const std::map<TopicPartition, Offset>& stored) const;
@@ -81,7 +89,7 @@ class Recounter {
   bool sleep(std::chrono::milliseconds wait);
 
   PgRecount& store_;
-  TopicEnds ends_;
+  TopicLook topics_;
   RecountObserver& observer_;
   RecounterOptions options_;
   Backoff backoff_;
@@ -91,6 +99,7 @@ class Recounter {
   Steady::time_point look_for_pass_at_{};
   Steady::time_point look_at_fences_at_{};
   Steady::time_point widen_at_{};
+  Steady::time_point look_at_topics_at_{};
   std::optional<Draining> draining_;
 
   std::mutex mutex_;

@@ -25,14 +25,18 @@ Recounting::Recounting(const Config& config, const Declaration& declaration,
                        RecountObserver& observer)
     : end_offsets_(kafka_options(config, declaration)),
       store_(declaration, {.pg = pg_options(config, Role::kService), .slot = config.recount.slot}),
-      recounter_(store_, [this] { return ends(); }, observer, {.every = config.recount.every}) {}
+      recounter_(store_, look(), observer,
+                 {.every = config.recount.every, .producers = config.recount.producers}) {}
 
-std::vector<TopicEnd> Recounting::ends() {
-  std::vector<TopicEnd> list;
-  for (const EndOffset& end : end_offsets_.read(kEndsPatience)) {
-    list.push_back({end.where, end.low, end.high});
-  }
-  return list;
+TopicLook Recounting::look() {
+  const auto ends = [this] {
+    std::vector<TopicEnd> list;
+    for (const EndOffset& end : end_offsets_.read(kEndsPatience)) {
+      list.push_back({end.where, end.low, end.high});
+    }
+    return list;
+  };
+  return {ends, [this] { return end_offsets_.partitions(kEndsPatience); }};
 }
 
 }  // namespace tidemark

@@ -19,7 +19,7 @@ class Recounting {
   void check() { recounter_.check(); }
 
  private:
-  std::vector<TopicEnd> ends();
+  TopicLook look();
 
   EndOffsets end_offsets_;
   PgRecount store_;

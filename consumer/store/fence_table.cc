@@ -76,8 +76,7 @@ Turn read_turn(PgTransaction& transaction) {
   const SqlResult row = transaction.run("read_turn", {});
   TIDEMARK_CHECK(row.rows() == 1);
   Turn turn{row.integer(0, 0), std::string(row.text(0, 3)), parse_snapshot(row.text(0, 1))};
-  turn.snapshot.next =
-      std::max(turn.snapshot.xmax, static_cast<std::uint64_t>(row.integer(0, 2)));
+  turn.snapshot.next = std::max(turn.snapshot.xmax, static_cast<std::uint64_t>(row.integer(0, 2)));
   return turn;
 }
 

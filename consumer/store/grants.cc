@@ -56,6 +56,7 @@ std::string state_grants_sql(std::string_view role) {
          "grant select, insert, update, delete on tidemark.suspects, tidemark.suspect_ranges" + to +
          "grant select, insert, delete on tidemark.parked" + to +
          "grant select, update on tidemark.turn" + to +
+         "grant select, insert, update on tidemark.topics" + to +
          "grant select, insert, delete on tidemark.fences" + to +
          "grant select, insert, update, delete on tidemark.ledger" + to +
          "grant select, insert, update on tidemark.passes" + to +

@@ -132,18 +132,20 @@ PgRecount::Counts PgRecount::count(AggregateIndex index, const KeySet& keys) {
     transaction.commit();
   }
   counts.snapshot = parse_snapshot(counts.snapshot_text);
-  {
-    PgTransaction transaction(source_.get());
-    const SqlResult end = transaction.run("log_end", {});
-    counts.snapshot.inserted = Lsn(static_cast<std::uint64_t>(end.integer(0, 0)));
-    transaction.commit();
-  }
+  counts.snapshot.inserted = log_end();
   PgTransaction transaction(source_.get());
   const SqlResult next = transaction.run("next_id", {});
   counts.snapshot.next = static_cast<std::uint64_t>(next.integer(0, 0));
   transaction.commit();
   counts.snapshot.restart = floor_of(counts.snapshot);
   return counts;
+}
+
+Lsn PgRecount::log_end() {
+  PgTransaction transaction(source_.get());
+  const SqlResult end = transaction.run("log_end", {});
+  transaction.commit();
+  return Lsn(static_cast<std::uint64_t>(end.integer(0, 0)));
 }
 
 // A place in the log below which every change was seen, whatever 32 bits of an old transaction's id

@@ -4,6 +4,7 @@
 #include <chrono>
 #include <cstdint>
 #include <deque>
+#include <map>
 #include <optional>
 #include <span>
 #include <string>
@@ -109,6 +110,13 @@ class PgRecount {
   // Changes below these ends only touch; then all is recounted once more. Fences the owners.
   void settle(std::span<const StoredOffset> ends);
 
+  // --- after partitions were added to a topic (rule N3) ---
+  // Notes how many partitions the topics have. Where there are more than before, all changes only
+  // touch; after `producers`, when every producer knows the new ones, those that are written from
+  // then on count again. Everything is recounted at both times. Gives what was found to have grown.
+  std::vector<std::string> note_partitions(const std::map<std::string, std::int32_t>& counts,
+                                           std::chrono::milliseconds producers);
+
   // --- fences ---
   std::vector<OutstandingFence> fences();
   // What the slot has confirmed; none: it can't be seen.
@@ -125,6 +133,8 @@ class PgRecount {
   void prepare(PgConnection& connection);
   void prepare_source(PgConnection& connection);
   static void prepare_queue(PgConnection& connection);
+  void touch_until(PgTransaction& transaction, const std::vector<std::string>& topics, Lsn until);
+  Lsn log_end();
   Lsn floor_of(const SourceSnapshot& snapshot);
   bool take_turn(PgTransaction& transaction, std::chrono::milliseconds patience);
   std::vector<Row> read_cells(PgTransaction& transaction, AggregateIndex aggregate,

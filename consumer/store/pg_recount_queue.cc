@@ -54,6 +54,12 @@ with ended as (
 )
 delete from tidemark.suspect_ranges where pass = $1::bigint)";
 
+// Everything that a loss made suspect has been recounted.
+constexpr const char* kLossOverSql = R"(
+update tidemark.progress set data_loss_at = null, data_loss_reason = null
+ where data_loss_at is not null
+   and not exists (select from tidemark.suspect_ranges where cause = $1::text))";
+
 // What remains of a cell when its last fence goes is drift, unless it was suspect (DESIGN 4.5).
 constexpr const char* kDropSql = R"(
 with dropped as (
@@ -90,6 +96,41 @@ update tidemark.progress p
                                   and e.partition = p.partition), 0), epoch = p.epoch + 1
   from locked l where l.topic = p.topic and l.partition = p.partition)";
 
+constexpr const char* kGrownSql = R"(
+with counted as (
+  select * from unnest($1::text[], $2::integer[]) as b(topic, partitions)
+), known as (
+  insert into tidemark.topics (topic, partitions) select topic, partitions from counted
+  on conflict do nothing
+)
+update tidemark.topics t
+   set partitions = c.partitions, touch_until = 9223372036854775807, repartitioned_at = now()
+  from counted c where t.topic = c.topic and c.partitions > t.partitions
+returning t.topic)";
+
+constexpr const char* kKnownToProducersSql = R"(
+select topic from tidemark.topics
+ where touch_until = 9223372036854775807
+   and repartitioned_at <= now() - $1::bigint * interval '1 ms')";
+
+constexpr const char* kTouchUntilSql = R"(
+with locked as materialized (
+  select topic, partition from tidemark.progress where topic = any($1::text[])
+   order by topic, partition for update
+), topics as (
+  update tidemark.topics set touch_until = $2::bigint where topic = any($1::text[])
+)
+update tidemark.progress p set touch_until = $2::bigint, epoch = p.epoch + 1
+  from locked l where l.topic = p.topic and l.partition = p.partition)";
+
+constexpr std::uint64_t kNoLsnYet = 9'223'372'036'854'775'807;
+
+std::vector<std::string> texts_of(const SqlResult& rows) {
+  std::vector<std::string> texts;
+  for (std::size_t row = 0; row < rows.rows(); ++row) texts.emplace_back(rows.text(row, 0));
+  return texts;
+}
+
 }  // namespace
 
 void PgRecount::prepare_queue(PgConnection& connection) {
@@ -121,6 +162,7 @@ void PgRecount::prepare_queue(PgConnection& connection) {
                          kReady);
   connection.prepare({"note_pass", "tidemark.turn"}, "update tidemark.turn set pass_at = now()");
   connection.prepare({"end_pass", "tidemark.passes"}, kEndSql);
+  connection.prepare({"loss_over", "tidemark.progress"}, kLossOverSql);
   connection.prepare({"give_up_ranges", "tidemark.suspect_ranges"},
                      "update tidemark.suspect_ranges set pass = null where pass = $1::bigint");
   connection.prepare({"fence_ends", "tidemark.fences"},
@@ -135,6 +177,9 @@ void PgRecount::prepare_queue(PgConnection& connection) {
                      "select exists (select from tidemark.progress"
                      " where touch_below = 9223372036854775807)");
   connection.prepare({"settle", "tidemark.progress"}, kSettleSql);
+  connection.prepare({"grown_topics", "tidemark.topics"}, kGrownSql);
+  connection.prepare({"known_to_producers", "tidemark.topics"}, kKnownToProducersSql);
+  connection.prepare({"touch_until", "tidemark.progress"}, kTouchUntilSql);
   connection.prepare({"suspect_all", "tidemark.suspect_ranges"},
                      "insert into tidemark.suspect_ranges (aggregate, counter, cause)"
                      " select aggregate, counter, $1::text from tidemark.counters"
@@ -273,6 +318,7 @@ std::optional<Pass> PgRecount::begin_due_pass(std::chrono::milliseconds every) {
 void PgRecount::end_pass(const Pass& pass) {
   PgTransaction transaction(target_.get());
   transaction.run("end_pass", {std::to_string(pass.id)});
+  transaction.run("loss_over", {std::string(cause_name(SuspectCause::kDataLoss))});
   transaction.commit();
 }
 
@@ -319,6 +365,32 @@ void PgRecount::settle(std::span<const StoredOffset> ends) {
   transaction.run("settle", {topics.take(), partitions.take(), highs.take()});
   transaction.run("suspect_all", {std::string(cause_name(SuspectCause::kNewHistory))});
   transaction.commit();
+}
+
+// Owners claim again, and so learn of it.
+void PgRecount::touch_until(PgTransaction& transaction, const std::vector<std::string>& topics,
+                            Lsn until) {
+  transaction.run("touch_until", {array_of(topics), std::to_string(until.value)});
+  transaction.run("suspect_all", {std::string(cause_name(SuspectCause::kRepartitioned))});
+}
+
+std::vector<std::string> PgRecount::note_partitions(
+    const std::map<std::string, std::int32_t>& counts, std::chrono::milliseconds producers) {
+  ArrayLiteral topics;
+  ArrayLiteral partitions;
+  for (const auto& [topic, count] : counts) {
+    topics.add(topic);
+    partitions.add(count);
+  }
+  PgTransaction transaction(target_.get());
+  const std::vector<std::string> grown =
+      texts_of(transaction.run("grown_topics", {topics.take(), partitions.take()}));
+  if (!grown.empty()) touch_until(transaction, grown, Lsn(kNoLsnYet));
+  const std::vector<std::string> known =
+      texts_of(transaction.run("known_to_producers", {std::to_string(producers.count())}));
+  if (!known.empty()) touch_until(transaction, known, log_end());
+  transaction.commit();
+  return grown;
 }
 
 std::vector<OutstandingFence> PgRecount::fences() {

@@ -18,9 +18,10 @@ namespace {
 // The insert goes in (topic, partition) order, as its arrays do, and waits for a zombie's row locks
 // one by one, each at most lock_timeout.
 constexpr const char* kClaimSql = R"(
-insert into tidemark.progress as p (topic, partition, next_offset, owner, epoch)
-select b.topic, b.partition, -1, $3::text, 1 from unnest($1::text[], $2::integer[])
-    as b(topic, partition)
+insert into tidemark.progress as p (topic, partition, next_offset, owner, epoch, touch_until)
+select b.topic, b.partition, -1, $3::text, 1,
+       coalesce((select t.touch_until from tidemark.topics t where t.topic = b.topic), 0)
+  from unnest($1::text[], $2::integer[]) as b(topic, partition)
 on conflict (topic, partition) do update
    set owner = excluded.owner, epoch = p.epoch + 1, updated_at = now()
 returning p.topic, p.partition, p.epoch, p.next_offset, p.mark_commit, p.mark_lsn,

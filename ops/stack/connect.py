@@ -30,6 +30,7 @@ _SETTINGS = {
     "offset.storage.partitions": "1",
     "status.storage.partitions": "1",
     "offset.flush.interval.ms": "1000",
+    "producer.metadata.max.age.ms": "1000",
     "plugin.discovery": "service_load",
     # A killed worker holds its tasks until its session ends, and by default five minutes longer.
     "session.timeout.ms": "3000",

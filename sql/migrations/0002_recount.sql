@@ -61,6 +61,18 @@ comment on column tidemark.fences.repairs is 'Per counter 1 when its cells were 
 comment on column tidemark.fences.offsets is 'The stored offsets at the recount, as evidence.';
 comment on column tidemark.fences.made_at is 'When.';
 
+create table tidemark.topics (
+    topic text collate "C" primary key,
+    partitions integer not null,
+    touch_until bigint not null default 0,
+    repartitioned_at timestamptz
+);
+comment on table tidemark.topics is 'Topics that are read, to notice that partitions were added: a redelivered key may come on another one (rule N3).';
+comment on column tidemark.topics.topic is 'Kafka topic.';
+comment on column tidemark.topics.partitions is 'How many partitions it had when it was looked at last.';
+comment on column tidemark.topics.touch_until is 'As progress.touch_until, for partitions that are yet to be claimed.';
+comment on column tidemark.topics.repartitioned_at is 'When partitions were found to have been added; null: never.';
+
 create table tidemark.ledger (
     aggregate text collate "C" not null,
     counter text collate "C" not null,

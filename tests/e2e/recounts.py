@@ -174,6 +174,46 @@ def odd_changes(world):
         return f"{figures(world)}; {drained}"
 
 
+def partitions_added(world):
+    """Redelivered keys land where nothing was seen of them: recounted until producers know the new partitions."""
+    with recounting(world, 28, pass_every_ms=3_600_000, copies=("follows", "reposts", "saves")) as load:
+        world.wait_recounted()
+        for table in ("follows", "reposts"):
+            world.client.alter_partitions(world.topic(table), 5)
+        time.sleep(1)
+        world.stack.connect.kill9()
+        world.stack.connect.start()
+        world.stack.connect.wait_running(world.name)
+        wait_until(lambda: len(world.sql("select 1 from tidemark.topics where touch_until > 0 and "
+                                         "touch_until < 9223372036854775807")) == 2, 60, "the new partitions are trusted")
+        drained = finish_load(world, load)
+        return f"{figures(world)}; {drained}"
+
+
+def records_lost(world):
+    """Records purged before they were read: said, all recounted, and right without an operator."""
+    with recounting(world, 29, pass_every_ms=3_600_000) as load:
+        world.wait_recounted()
+        for member in world.members:
+            member.stop()
+        stored, topic = world.applied(), world.topic("follows")
+        wait_until(lambda: all(end > stored[topic, partition] + 20 for partition, end in
+                               world.client.end_offsets(topic).items()), 30, "more follows")
+        world.client.delete_records(topic, {partition: stored[topic, partition] + 10 for partition in
+                                            world.client.end_offsets(topic)})
+        for member in world.members:
+            member.start()
+        wait_until(lambda: sum(member.metrics().get("tidemark_data_loss_total", 0) for member in world.members
+                               if member.is_live()) >= 1, 30, "the loss is noticed")
+        counts = load.finish()
+        world.wait_streamed()
+        world.wait_applied()
+        calm(world)
+        verified = world.verify(whole=False)
+        demand(world.status()["data_loss_partitions"] == 0, "a loss that is recounted is over")
+        return f"{figures(world)}; {counts}; {verified}"
+
+
 SCENARIOS = {
     "recount-under-load": under_load,
     "recount-killed-x10": killed_at("X10"),
@@ -183,4 +223,6 @@ SCENARIOS = {
     "recount-postgres-stopped": postgres_stopped,
     "recount-connect-killed": connect_killed,
     "recount-odd-changes": odd_changes,
+    "recount-partitions-added": partitions_added,
+    "recount-records-lost": records_lost,
 }

@@ -29,6 +29,7 @@ PARTITIONS = 2
 DRAIN_S_MAX = 120    # for a slow machine; past this something is stuck
 COMMAND_S_MAX = 90
 SESSION_MS = 4000    # a killed member's partitions wait so long for their new owner
+PRODUCERS_MS = 4000  # Connect's producer looks at the topics each second here
 STACK_SETTINGS = {"group.min.session.timeout.ms": "1000"}
 
 AUDIT = """
@@ -43,6 +44,15 @@ begin
     return null;
 end $$;
 create trigger e2e_note after insert or update on tidemark.progress for each row execute function public.e2e_note();
+"""
+
+
+RECOUNT_STATE = """
+select (select count(*) from tidemark.passes where ended_at is null),
+       (select array_agg(a.state || ' ' || coalesce(a.wait_event, '') || ' ' || a.query) from pg_locks l
+          join pg_stat_activity a using (pid) where l.locktype = 'advisory' and a.datname = current_database()),
+       (select confirmed_flush_lsn - '0/0'::pg_lsn >= (select min(inserted) from tidemark.fences)
+          from pg_replication_slots where slot_name = %s)
 """
 
 
@@ -136,6 +146,7 @@ path = "{schemas or os.path.join(REPO, "schemas")}"
 enabled = {"true" if self.recounted else "false"}
 slot = "{self.name}"
 every_ms = {self.pass_every_ms}
+producers_ms = {PRODUCERS_MS}
 
 [http]
 listen = "127.0.0.1:{port}"
@@ -253,11 +264,19 @@ listen = "127.0.0.1:{port}"
 
     def wait_recounted(self):
         """Until nothing is suspect and all that recounts saw has arrived."""
+        def left():
+            (row,), = self.sql("select row(" + ", ".join(f"(select count(*) from tidemark.{table})" for table in
+                               ("suspects", "suspect_ranges", "fences")) + ")::text")
+            return row
+
         def settled():
             self.check_members()
-            return self.sql("select 1 where not exists (select from tidemark.suspects) and not exists"
-                            " (select from tidemark.suspect_ranges) and not exists (select from tidemark.fences)")
-        wait_until(settled, DRAIN_S_MAX, "nothing suspect and no fence outstanding")
+            return left() == "(0,0,0)"
+        try:
+            wait_until(settled, DRAIN_S_MAX, "nothing suspect and no fence outstanding")
+        except StackError as error:
+            raise Failed(f"{error}; suspects, ranges, fences left: {left()}; passes not ended, recounters, slot past the "
+                         f"first fence: {self.sql(RECOUNT_STATE, (self.name,))}") from error
 
     # -- proving
     def verify(self, whole=True, drift=()):

@@ -19,7 +19,7 @@
 namespace tidemark::sim {
 namespace {
 
-constexpr std::uint64_t kSeeds = 20'000;
+constexpr std::uint64_t kSeeds = 30'000;
 // A rule's removal must be noticed within so many.
 constexpr std::uint64_t kSeedsWithout = 10'000;
 constexpr std::size_t kFailuresMax = 10;
