@@ -97,6 +97,18 @@ void RecountMetrics::on_repartitioned(const std::string& topic) {
       topic);
 }
 
+void RecountMetrics::on_slot_behind(bool visible) {
+  if (visible) {
+    spdlog::warn(
+        "the slot has not confirmed what a recount saw for 3 minutes: fences stay, and drift is "
+        "not told; an idle source needs Debezium's heartbeat.action.query");
+  } else {
+    spdlog::warn(
+        "[recount] slot names no slot that this role can see: fences stay, and drift is "
+        "not told; it must be Debezium's slot.name");
+  }
+}
+
 void RecountMetrics::on_fences(std::size_t outstanding) {
   impl_->fences.Set(static_cast<double>(outstanding));
 }

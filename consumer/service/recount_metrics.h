@@ -22,6 +22,7 @@ class RecountMetrics final : public RecountObserver {
   // No key: it may be user data. `tidemark drift list` shows it.
   void on_drift(const DriftRow& drift) override;
   void on_repartitioned(const std::string& topic) override;
+  void on_slot_behind(bool visible) override;
   void on_fences(std::size_t outstanding) override;
   void on_recount_retry(const WorldError& error, std::chrono::milliseconds wait) override;
 

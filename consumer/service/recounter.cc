@@ -20,11 +20,12 @@ constexpr milliseconds kLookForPass{1'000};
 constexpr milliseconds kLookAtFences{500};
 constexpr milliseconds kWiden{5'000};
 constexpr milliseconds kLookAtTopics{5'000};
+// Connect confirms each minute by default (offset.flush.interval.ms).
+constexpr milliseconds kSlotBehind{180'000};
 // Cells of one counter: beyond, a pass over all of them is cheaper.
 constexpr std::size_t kSuspectsMax = 50'000;
-// Rows of a slice, of the aggregate or of a table behind it.
-constexpr std::size_t kRowsFirst = 256;
-constexpr std::size_t kRowsMax = 20'000;
+// Suspects that are taken at once, before it is known how large a slice of them may be.
+constexpr std::size_t kSuspectsAtOnce = 20'000;
 // A turn that doesn't come is asked for longer and longer: long batches must not starve recounts.
 constexpr milliseconds kPatienceFirst{50};
 constexpr milliseconds kPatienceLongest{2'000};
@@ -40,7 +41,6 @@ Recounter::Recounter(PgRecount& store, TopicLook topics, RecountObserver& observ
       observer_(observer),
       options_(options),
       backoff_(kRetryFirst, kRetryLongest),
-      rows_(kRowsFirst),
       patience_(kPatienceFirst),
       thread_([this] { run(); }) {}
 
@@ -69,8 +69,8 @@ void Recounter::run() {
     try {
       wait = step();
     } catch (const WorldError& error) {
-      if (error.kind() == ErrorKind::kShrink && rows_ > 1) {
-        rows_ = std::max<std::size_t>(1, rows_ / 4);
+      if (error.kind() == ErrorKind::kShrink) {
+        for (auto& [of, sizer] : sizers_) sizer.failed();
       } else if (error.kind() != ErrorKind::kRetry) {
         const std::lock_guard lock(mutex_);
         failure_ = std::current_exception();
@@ -116,10 +116,12 @@ milliseconds Recounter::step() {
 }
 
 std::optional<milliseconds> Recounter::recount_suspects() {
-  const auto suspects = store_.suspect_keys(rows_);
+  auto suspects = store_.suspect_keys(kSuspectsAtOnce);
   if (!suspects) return std::nullopt;
+  const std::size_t rows = sizer(suspects->aggregate, true).rows();
+  if (suspects->keys.size() > rows) suspects->keys.resize(rows);
   KeySet keys;
-  keys.listed = suspects->keys;
+  keys.listed = std::move(suspects->keys);
   return slice(suspects->aggregate, std::move(keys), nullptr);
 }
 
@@ -134,7 +136,7 @@ std::optional<milliseconds> Recounter::move_pass() {
   }
   KeySet keys;
   keys.from = pass->next_key;
-  keys.to = store_.range_end(pass->aggregate, pass->next_key, rows_);
+  keys.to = store_.range_end(pass->aggregate, pass->next_key, sizer(pass->aggregate, false).rows());
   const bool last = !keys.to && pass->last_aggregate;
   const std::size_t slices = pass->slices;
   const milliseconds wait = slice(pass->aggregate, std::move(keys), &*pass);
@@ -146,13 +148,14 @@ std::optional<milliseconds> Recounter::move_pass() {
 }
 
 milliseconds Recounter::slice(AggregateIndex aggregate, KeySet keys, Pass* pass) {
+  const bool listed = keys.listed.has_value();
   const SliceResult result = store_.recount(aggregate, std::move(keys), patience_, pass);
   if (!result.taken) {
     patience_ = std::min(patience_ * 2, kPatienceLongest);
     return patience_ * kStreamShare;
   }
   patience_ = kPatienceFirst;
-  adapt(result);
+  sizer(aggregate, listed).took(result.hold);
   observer_.on_slice(result);
   if (pass != nullptr) {
     ++pass->slices;
@@ -163,13 +166,8 @@ milliseconds Recounter::slice(AggregateIndex aggregate, KeySet keys, Pass* pass)
   return taken * kStreamShare;
 }
 
-// So many rows that the turn is held for about the goal.
-void Recounter::adapt(const SliceResult& result) {
-  if (result.hold > options_.hold_goal) {
-    rows_ = std::max<std::size_t>(1, rows_ / 2);
-  } else if (result.hold < options_.hold_goal / 2) {
-    rows_ = std::min(kRowsMax, rows_ + rows_ / 2 + 1);
-  }
+SliceSizer& Recounter::sizer(AggregateIndex aggregate, bool listed) {
+  return sizers_.try_emplace({aggregate, listed}, options_.hold_goal).first->second;
 }
 
 // Rule F8: once the slot streams from the new primary, what is in Kafka by then may be of the old.
@@ -196,6 +194,7 @@ void Recounter::drop_fences() {
   if (fences.empty()) return draining_.reset();
   if (!draining_) {
     const std::optional<Lsn> confirmed = store_.slot_confirmed();
+    watch_slot(fences.front().id, confirmed.has_value());
     if (!confirmed) return;  // fences stay: slower, never wrong
     Draining draining;
     for (const OutstandingFence& fence : fences) {
@@ -210,6 +209,18 @@ void Recounter::drop_fences() {
   if (!consumed(draining_->ends, stored)) return;
   for (const DriftRow& drift : store_.drop_fences(draining_->fences)) observer_.on_drift(drift);
   draining_.reset();
+}
+
+// Said once for each fence that waits.
+void Recounter::watch_slot(std::int64_t oldest, bool visible) {
+  const auto now = Steady::now();
+  if (oldest != oldest_fence_) {
+    oldest_fence_ = oldest;
+    oldest_since_ = now;
+  } else if (now - oldest_since_ > kSlotBehind) {
+    observer_.on_slot_behind(visible);
+    oldest_since_ = Steady::time_point::max();
+  }
 }
 
 bool Recounter::consumed(const std::vector<TopicEnd>& ends,

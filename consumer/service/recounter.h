@@ -12,10 +12,12 @@
 #include <mutex>
 #include <optional>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include "consumer/core/ports.h"
 #include "consumer/service/backoff.h"
+#include "consumer/service/slice_sizer.h"
 #include "consumer/store/pg_recount.h"
 
 namespace tidemark {
@@ -41,6 +43,8 @@ class RecountObserver {
   virtual void on_pass(const Pass& pass) = 0;  // at its end
   virtual void on_drift(const DriftRow& drift) = 0;
   virtual void on_repartitioned(const std::string& topic) = 0;
+  // The slot has not confirmed past the oldest fence for long; it may not be there at all.
+  virtual void on_slot_behind(bool visible) = 0;
   virtual void on_fences(std::size_t outstanding) = 0;
   virtual void on_recount_retry(const WorldError& error, std::chrono::milliseconds wait) = 0;
 };
@@ -83,9 +87,11 @@ class Recounter {
   void settle();
   void look_at_topics();
   void drop_fences();
+  void watch_slot(std::int64_t oldest, bool visible);
   bool consumed(const std::vector<TopicEnd>& ends,
                 const std::map<TopicPartition, Offset>& stored) const;
-  void adapt(const SliceResult& result);
+  // Single keys and ranges cost differently, and so do aggregates.
+  SliceSizer& sizer(AggregateIndex aggregate, bool listed);
   bool sleep(std::chrono::milliseconds wait);
 
   PgRecount& store_;
@@ -93,7 +99,7 @@ class Recounter {
   RecountObserver& observer_;
   RecounterOptions options_;
   Backoff backoff_;
-  std::size_t rows_;
+  std::map<std::pair<AggregateIndex, bool>, SliceSizer> sizers_;
   std::chrono::milliseconds patience_;
   bool pass_next_ = false;
   Steady::time_point look_for_pass_at_{};
@@ -101,6 +107,8 @@ class Recounter {
   Steady::time_point widen_at_{};
   Steady::time_point look_at_topics_at_{};
   std::optional<Draining> draining_;
+  std::int64_t oldest_fence_ = 0;  // and since when it has been
+  Steady::time_point oldest_since_{};
 
   std::mutex mutex_;
   std::condition_variable changed_;

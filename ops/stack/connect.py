@@ -165,6 +165,8 @@ def debezium_config(postgres: Postgres, dbname: str, tables: list[str], *, prefi
         "tombstones.on.delete": "true" if tombstones else "false",
         "snapshot.mode": snapshot_mode,
         "heartbeat.interval.ms": str(heartbeat_ms),
+        # The slot moves on past what is watched only: on an idle source, past nothing but this.
+        "heartbeat.action.query": "select pg_logical_emit_message(false, 'heartbeat', now()::varchar)",
         "poll.interval.ms": "20",
         "status.update.interval.ms": "1000",
         "retriable.restart.connector.wait.ms": "500",
