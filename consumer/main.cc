@@ -7,6 +7,7 @@
 #include "consumer/service/commands.h"
 #include "consumer/service/exit_code.h"
 #include "consumer/service/recount_commands.h"
+#include "consumer/service/replay_commands.h"
 
 namespace {
 
@@ -130,6 +131,27 @@ void add_recount(CLI::App& app, const CommonOptions& common, Action& action) {
   });
 }
 
+void add_replay(CLI::App& app, const CommonOptions& common, Action& action) {
+  CLI::App* replay = app.add_subcommand(
+      "replay",
+      "Reads topics again, beside the group, up to their ends of now: what the changes "
+      "name is recounted\nby the running members. Ctrl-C stops it; the same command goes "
+      "on there.");
+  static tidemark::ReplayCommand command;
+  replay->add_option("--topic", command.topics, "only this topic; repeat");
+  replay
+      ->add_option("--from", command.from,
+                   "`beginning`, an offset in each partition, or a time like 2026-11-21T16:00:00Z")
+      ->required();
+  replay->add_flag("--restart", command.restart, "drop an unfinished replay of these topics");
+  replay->callback([&] {
+    if (!tidemark::parse_replay_from(command.from)) {
+      throw CLI::ValidationError("--from", "expected `beginning`, an offset or an ISO 8601 time");
+    }
+    action = [&] { return tidemark::replay_command(common, command); };
+  });
+}
+
 void add_drift(CLI::App& app, const CommonOptions& common, Action& action) {
   CLI::App* drift =
       app.add_subcommand("drift", "Cells that were wrong, for another reason than lag.");
@@ -174,6 +196,7 @@ int main(int argc, char** argv) {
   add_offsets(app, common, action);
   add_parked(app, common, action);
   add_recount(app, common, action);
+  add_replay(app, common, action);
   add_drift(app, common, action);
   try {
     app.parse(argc, argv);

@@ -1,8 +1,6 @@
 #include "consumer/service/recount_commands.h"
 
 #include <fmt/format.h>
-#include <spdlog/spdlog.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <chrono>
@@ -13,6 +11,7 @@
 #include "consumer/service/command_setup.h"
 #include "consumer/service/metrics.h"
 #include "consumer/service/postgres.h"
+#include "consumer/service/progress.h"
 #include "consumer/service/recounting.h"
 #include "consumer/service/service.h"
 #include "consumer/store/admin.h"
@@ -24,37 +23,6 @@ using std::chrono::milliseconds;
 using Steady = std::chrono::steady_clock;
 
 constexpr milliseconds kLook{200};
-constexpr milliseconds kSayOnTerminal{500};
-constexpr milliseconds kSayInLog{5'000};
-
-// One line that is written over on a terminal; a log line now and then elsewhere.
-class Progress {
- public:
-  void say(const std::string& text) {
-    const auto now = Steady::now();
-    if (now < next_) return;
-    next_ = now + (terminal_ ? kSayOnTerminal : kSayInLog);
-    if (terminal_) {
-      fmt::print(stderr, "\r\x1b[K{}", text);
-    } else {
-      spdlog::info("{}", text);
-    }
-    said_ = true;
-  }
-  void end() {
-    if (terminal_ && said_) fmt::print(stderr, "\r\x1b[K");
-  }
-
- private:
-  bool terminal_ = isatty(STDERR_FILENO) != 0;
-  bool said_ = false;
-  Steady::time_point next_{};
-};
-
-double rate_of(std::uint64_t done, Steady::time_point begun) {
-  const double seconds = std::chrono::duration<double>(Steady::now() - begun).count();
-  return seconds > 0 ? static_cast<double>(done) / seconds : 0;
-}
 
 std::vector<AggregateIndex> named_aggregates(const Declaration& declaration,
                                              const RecountCommand& command) {

@@ -15,6 +15,7 @@
 #include "consumer/kafka/kafka_source.h"
 #include "consumer/service/backoff.h"
 #include "consumer/service/http.h"
+#include "consumer/service/kafka_log.h"
 #include "consumer/service/metrics.h"
 #include "consumer/service/pipeline.h"
 #include "consumer/service/postgres.h"
@@ -84,19 +85,6 @@ bool check_when_reachable(const Config& config, Declaration& declaration) {
     }
   }
   return false;
-}
-
-void log_kafka(const KafkaLog& log) {
-  switch (log.level) {
-    case KafkaLogLevel::kDebug:
-      return spdlog::debug("kafka: {}: {}", log.facility, log.message);
-    case KafkaLogLevel::kInfo:
-      return spdlog::info("kafka: {}: {}", log.facility, log.message);
-    case KafkaLogLevel::kWarning:
-      return spdlog::warn("kafka: {}: {}", log.facility, log.message);
-    case KafkaLogLevel::kError:
-      return spdlog::error("kafka: {}: {}", log.facility, log.message);
-  }
 }
 
 // What a member consists of, in the order in which it must be taken down.

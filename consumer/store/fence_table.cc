@@ -3,9 +3,11 @@
 #include <algorithm>
 #include <bit>
 #include <charconv>
+#include <chrono>
 #include <map>
 #include <random>
 #include <string>
+#include <thread>
 #include <utility>
 
 #include "consumer/core/check.h"
@@ -33,6 +35,10 @@ select f.id, k.key, f.listed is not null from tidemark.fences f
 constexpr const char* kHistorySql = R"(
 select (select system_identifier from pg_control_system())::text || '/' ||
        left(pg_walfile_name(pg_current_wal_insert_lsn()), 8))";
+
+// A commit becomes visible microseconds after its record is in the log; many times that is a lot.
+constexpr std::chrono::milliseconds kVisibleWait{1};
+constexpr int kVisibleTries = 50;
 
 std::uint64_t take_id(std::string_view& text) {
   std::uint64_t id = 0;
@@ -78,6 +84,20 @@ Turn read_turn(PgTransaction& transaction) {
   Turn turn{row.integer(0, 0), std::string(row.text(0, 3)), parse_snapshot(row.text(0, 1))};
   turn.snapshot.next = std::max(turn.snapshot.xmax, static_cast<std::uint64_t>(row.integer(0, 2)));
   return turn;
+}
+
+// A commit can be decoded a moment before snapshots see it.
+void wait_until_visible(PgTransaction& transaction, const Delta& delta, Turn turn) {
+  for (int tries = 0; !saw_all(turn.snapshot, delta); ++tries) {
+    if (tries == kVisibleTries) {
+      throw WorldError(ErrorKind::kRetry,
+                       "a transaction whose changes came is not yet visible in the database: a "
+                       "commit that waits "
+                       "for its synchronous standby is not");
+    }
+    std::this_thread::sleep_for(kVisibleWait);
+    turn = read_turn(transaction);
+  }
 }
 
 std::string new_turn_version() {

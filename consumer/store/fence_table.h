@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "consumer/core/declaration.h"
+#include "consumer/core/delta.h"
 #include "consumer/core/fence.h"
 #include "consumer/store/pg.h"
 
@@ -31,6 +32,10 @@ struct Turn {
 };
 // To be called in a later statement than share_turn: one that waits reads the old version (P2).
 Turn read_turn(PgTransaction& transaction);
+
+// Rule F2: waits until every transaction of the batch is visible, so that every later recount sees
+// what is stored now. Throws WorldError(kRetry) when one is not within patience.
+void wait_until_visible(PgTransaction& transaction, const Delta& delta, Turn turn);
 
 // Random, as one that counts could come back after a failover (rule F3).
 std::string new_turn_version();

@@ -60,7 +60,8 @@ std::string state_grants_sql(std::string_view role) {
          "grant select, insert, delete on tidemark.fences" + to +
          "grant select, insert, update, delete on tidemark.ledger" + to +
          "grant select, insert, update on tidemark.passes" + to +
-         "grant select, insert on tidemark.drift" + to;
+         "grant select, insert on tidemark.drift" + to +
+         "grant select, insert, update, delete on tidemark.replays" + to;
 }
 
 }  // namespace tidemark

@@ -2,8 +2,6 @@
 
 #include <algorithm>
 #include <bit>
-#include <chrono>
-#include <thread>
 #include <tuple>
 #include <utility>
 
@@ -11,6 +9,7 @@
 #include "consumer/core/kill_point.h"
 #include "consumer/store/apply_sql.h"
 #include "consumer/store/array_literal.h"
+#include "consumer/store/suspect_table.h"
 
 namespace tidemark {
 namespace {
@@ -37,37 +36,6 @@ select b.at - 1, s.hash from unnest($1::text[], $2::integer[])
   join tidemark.progress p on p.topic = b.topic and p.partition = b.partition
   cross join lateral unnest(p.seen_at_mark) with ordinality as s(hash, place)
  order by b.at, s.place)";
-
-// A cell whose counter waits for a pass in every row is named by that already. What stands in the
-// ledger is a repair from now on.
-constexpr const char* kSuspectsSql = R"(
-with added as (
-  insert into tidemark.suspects (aggregate, counter, key, cause)
-  select $1::text, $2::text, b.key, b.cause from unnest($3::text[], $4::text[]) as b(key, cause)
-   where not exists (select from tidemark.suspect_ranges r
-                      where r.aggregate = $1::text and r.counter = $2::text and r.pass is null)
-  on conflict do nothing returning cause
-), repaired as (
-  update tidemark.ledger l set suspect = true
-   where l.aggregate = $1::text and l.counter = $2::text and not l.suspect
-     and l.key in (select unnest($3::text[]))
-)
-select count(*) from added where cause = $5::text)";
-
-// A pass that is going on began too early for what comes now. Parked records wait until the
-// transactions of now have ended: theirs is not known (DESIGN 4.3).
-constexpr const char* kRangesSql = R"(
-with added as (
-  insert into tidemark.suspect_ranges as s (aggregate, counter, cause, not_before)
-  select b.aggregate, b.counter, b.cause,
-         case when b.cause = $4::text then pg_current_xact_id()::text::bigint end
-    from unnest($1::text[], $2::text[], $3::text[]) as b(aggregate, counter, cause)
-  on conflict (aggregate, counter) do update
-     set pass = null, not_before = greatest(s.not_before, excluded.not_before)
-)
-update tidemark.ledger l set suspect = true
-  from unnest($1::text[], $2::text[]) as b(aggregate, counter)
- where l.aggregate = b.aggregate and l.counter = b.counter and not l.suspect)";
 
 // What a fence took out of the batch, in key order (rule P2, DESIGN 4.5).
 constexpr const char* kSkippedSql = R"(
@@ -109,10 +77,6 @@ update tidemark.progress p
 
 constexpr const char* kWalSql = R"(
 select pg_current_wal_insert_lsn() - '0/0'::pg_lsn, pg_current_wal_flush_lsn() - '0/0'::pg_lsn)";
-
-// A commit becomes visible microseconds after its record is in the log; many times that is a lot.
-constexpr std::chrono::milliseconds kVisibleWait{1};
-constexpr int kVisibleTries = 50;
 
 // Statements' names, as errors tell them beside the table.
 std::string adding_name(std::size_t aggregate) { return "add_" + std::to_string(aggregate); }
@@ -201,6 +165,7 @@ void PgStore::prepare(PgConnection& connection) {
     transaction.commit();
   }
   prepare_fences(connection);
+  prepare_suspects(connection);
   connection.prepare({"read_history", "tidemark.turn"},
                      "select started, history from tidemark.turn");
   connection.prepare({"store_history", "tidemark.turn"},
@@ -213,8 +178,6 @@ void PgStore::prepare(PgConnection& connection) {
   connection.prepare({"claim", "tidemark.progress"}, kClaimSql);
   connection.prepare({"read_seen", "tidemark.progress"}, kSeenSql);
   connection.prepare({"advance", "tidemark.progress"}, kAdvanceSql);
-  connection.prepare({"add_suspects", "tidemark.suspects"}, kSuspectsSql);
-  connection.prepare({"add_ranges", "tidemark.suspect_ranges"}, kRangesSql);
   connection.prepare({"park", "tidemark.parked"}, kParkSql);
   connection.prepare({"wal_positions", ""}, kWalSql);
   connection.prepare({"record_data_loss", "tidemark.progress"}, kDataLossSql);
@@ -268,31 +231,19 @@ std::vector<Claimed> PgStore::claim(std::span<const TopicPartition> partitions) 
 // where that history begins in Kafka.
 void PgStore::note_start(PgTransaction& transaction) {
   const SqlResult turn = transaction.run("read_history", {});
-  if (!turn.boolean(0, 0)) add_ranges(transaction, all_ranges(SuspectCause::kStart));
+  if (!turn.boolean(0, 0)) add_ranges(transaction, declaration_, all_ranges(SuspectCause::kStart));
   const bool moved = !turn.is_null(0, 1) && turn.text(0, 1) != history_;
   if (turn.boolean(0, 0) && !turn.is_null(0, 1) && !moved) return;
   if (moved) {
     transaction.run("forget_marks", {});
     transaction.run("forget_ledger", {});
     transaction.run("forget_fences", {});
-    add_ranges(transaction, all_ranges(SuspectCause::kNewHistory));
+    add_ranges(transaction, declaration_, all_ranges(SuspectCause::kNewHistory));
   }
   transaction.run("store_history", {history_, new_turn_version()});
 }
 
 // --- apply --------------------------------------------------------------------------------------
-
-// Rule F2: every transaction of the batch is visible, so that every later recount sees what is
-// applied now. A commit can be decoded a moment before snapshots see it. False: not within
-// patience.
-bool PgStore::wait_until_visible(PgTransaction& transaction, const Delta& delta, Turn turn) const {
-  for (int tries = 0; !saw_all(turn.snapshot, delta); ++tries) {
-    if (tries == kVisibleTries) return false;
-    std::this_thread::sleep_for(kVisibleWait);
-    turn = read_turn(transaction);
-  }
-  return true;
-}
 
 // Rule F3: the fences of this version, which the turn keeps as it is until we commit.
 const FenceSet& PgStore::fences_at(PgTransaction& transaction, std::int64_t version) {
@@ -321,49 +272,6 @@ std::vector<SuspectCell> PgStore::upsert(PgTransaction& transaction,
     TIDEMARK_KILL_POINT("X4");
   }
   return negative;
-}
-
-std::size_t PgStore::add_suspects(PgTransaction& transaction,
-                                  std::span<const SuspectCell> cells) const {
-  std::size_t new_negative = 0;
-  const auto same_counter = [](const SuspectCell& a, const SuspectCell& b) {
-    return a.aggregate == b.aggregate && a.counter == b.counter;
-  };
-  while (!cells.empty()) {  // one statement for each counter
-    const SuspectCell& first = cells.front();
-    const Aggregate& aggregate = declaration_.aggregate(first.aggregate);
-    ArrayLiteral keys;
-    ArrayLiteral causes;
-    std::size_t taken = 0;
-    for (; taken < cells.size() && same_counter(cells[taken], first); ++taken) {
-      keys.add(cells[taken].key);
-      causes.add(cause_name(cells[taken].cause));
-    }
-    const SqlResult added = transaction.run(
-        "add_suspects",
-        {aggregate.name.text(), aggregate.counters[first.counter.value].name, keys.take(),
-         causes.take(), std::string(cause_name(SuspectCause::kNegative))});
-    new_negative += static_cast<std::size_t>(added.integer(0, 0));
-    cells = cells.subspan(taken);
-  }
-  return new_negative;
-}
-
-void PgStore::add_ranges(PgTransaction& transaction, std::span<const SuspectRange> ranges) const {
-  if (ranges.empty()) return;
-  std::vector<SuspectRange> sorted(ranges.begin(), ranges.end());
-  std::ranges::sort(sorted);
-  ArrayLiteral aggregates;
-  ArrayLiteral counters;
-  ArrayLiteral causes;
-  for (const SuspectRange& range : sorted) {
-    const Aggregate& aggregate = declaration_.aggregate(range.aggregate);
-    aggregates.add(aggregate.name.text());
-    counters.add(aggregate.counters[range.counter.value].name);
-    causes.add(cause_name(range.cause));
-  }
-  transaction.run("add_ranges", {aggregates.take(), counters.take(), causes.take(),
-                                 std::string(cause_name(SuspectCause::kParked))});
 }
 
 void PgStore::book_skipped(PgTransaction& transaction, const Delta& delta,
@@ -418,19 +326,15 @@ ApplyResult PgStore::apply(const Delta& delta) {
     transaction.roll_back();
     return {.outcome = ApplyOutcome::kFenced};
   }
-  if (!wait_until_visible(transaction, delta, turn)) {
-    throw WorldError(ErrorKind::kRetry,
-                     "apply: a transaction whose changes came is not yet visible in the database: "
-                     "a commit that waits for its synchronous standby is not");
-  }
+  wait_until_visible(transaction, delta, turn);
   const FencedDelta fenced = fences_at(transaction, turn.version).let_through(delta);
-  std::vector<SuspectCell> negative =
+  std::vector<SuspectCell> suspects =
       upsert(transaction, fenced.aggregates.empty() ? delta.aggregates : fenced.aggregates);
+  if (!suspects.empty()) suspects = merge_cells(delta.suspect_cells, std::move(suspects));
   const std::size_t new_negative =
-      negative.empty()
-          ? add_suspects(transaction, delta.suspect_cells)
-          : add_suspects(transaction, merge_cells(delta.suspect_cells, std::move(negative)));
-  add_ranges(transaction, delta.suspect_ranges);
+      add_suspects(transaction, declaration_, suspects.empty() ? delta.suspect_cells : suspects,
+                   SuspectCause::kNegative);
+  add_ranges(transaction, declaration_, delta.suspect_ranges);
   book_skipped(transaction, delta, fenced.skipped);
   park(transaction, delta.parked);
   TIDEMARK_KILL_POINT("X5");
@@ -472,7 +376,7 @@ bool PgStore::record_data_loss(const TopicPartition& where, Epoch epoch, std::st
     transaction.roll_back();
     return false;
   }
-  add_ranges(transaction, all_ranges(SuspectCause::kDataLoss));
+  add_ranges(transaction, declaration_, all_ranges(SuspectCause::kDataLoss));
   transaction.commit();
   return true;
 }

@@ -44,13 +44,10 @@ class PgStore final : public Store {
   void prepare(PgConnection& connection);
   void note_start(PgTransaction& transaction);
   void note_history(PgTransaction& transaction, const std::string& history);
-  bool wait_until_visible(PgTransaction& transaction, const Delta& delta, Turn turn) const;
   const FenceSet& fences_at(PgTransaction& transaction, std::int64_t version);
-  // Both give suspects: cells that fell below zero, and how many of those were new.
+  // Gives the cells that fell below zero.
   std::vector<SuspectCell> upsert(PgTransaction& transaction,
                                   std::span<const AggregateDelta> aggregates) const;
-  std::size_t add_suspects(PgTransaction& transaction, std::span<const SuspectCell> cells) const;
-  void add_ranges(PgTransaction& transaction, std::span<const SuspectRange> ranges) const;
   void book_skipped(PgTransaction& transaction, const Delta& delta,
                     std::span<const SkippedDelta> skipped) const;
   void park(PgTransaction& transaction, std::span<const ParkedRecord> records) const;

@@ -1,0 +1,112 @@
+"""Replays beside the live group: what was wrong is right afterwards, and the group notices nothing.
+
+Each ends with every cell right, nothing suspect, no drift but what was made by hand, and the group's offsets in
+one chain.
+"""
+
+import signal
+import subprocess
+import time
+
+from ops.stack import wait_until
+
+from recounts import recounting
+from world import COMMAND_S_MAX, demand
+
+SELDOM_MS = 3_600_000    # no pass comes to a replay's help
+WRONG = 5
+BATCH_S = 0.5            # a replay's batches are slowed down to this, to be stopped in its midst
+BATCHES_RECORDS = 6_000  # several of its batches
+
+
+def make_wrong(world):
+    """Many users' followers, by hand: only a recount can tell. Gives what a drift table could say of them."""
+    world.wait_recounted()
+    users = world.sql("update aggregate_user set follower_count = follower_count + %s where follower_count > 3"
+                      " returning user_id", (WRONG,))
+    demand(users, "there was no cell to make wrong")
+    return {("public.aggregate_user", "follower_count", str(user), -WRONG) for user, in users}
+
+
+def replay(world, *arguments):
+    answer = world.command("replay", *arguments)
+    demand(answer.code == 0, f"replay ended with {answer.code}: {answer.err}")
+    demand(not world.sql("select 1 from tidemark.replays"), "a replay that is through was not forgotten")
+    return answer
+
+
+def finish(world, load, wrong):
+    """What a replay named is repaired. A row is recounted as a whole, though: a wrong cell beside a named one, which
+    the replay had not come to yet, is drift, and rightly so. There is no other drift."""
+    counts = load.finish()
+    world.wait_streamed()
+    world.wait_applied()
+    world.wait_recounted()
+    drift = {tuple(row) for row in world.sql("select aggregate, counter, key, difference from tidemark.drift")}
+    demand(drift <= wrong, f"drift that nobody made: {sorted(drift - wrong)[:5]}")
+    verified = world.verify(drift=drift)
+    return f"{len(wrong)} wrong cells, {len(wrong - drift)} repaired, {len(drift)} found beside; {counts}; {verified}"
+
+
+def twice_beside_the_group(world):
+    """Cells made wrong by hand while events come; two replays; all is right."""
+    with recounting(world, 31, pass_every_ms=SELDOM_MS) as load:
+        wrong = make_wrong(world)
+        epochs = world.sql("select sum(epoch) from tidemark.progress")
+        first, second = (replay(world, "--from", "beginning") for _ in range(2))
+        demand(world.sql("select sum(epoch) from tidemark.progress") == epochs, "the group lost its partitions")
+        verified = finish(world, load, wrong)
+        return f"{said(first)}; again: {said(second)}; {verified}"
+
+
+def said(answer):
+    return answer.out.partition("\n")[0]
+
+
+def topic_since(world):
+    """One topic, since a time before all of its records, and since a time that is still to come."""
+    with recounting(world, 32, pass_every_ms=SELDOM_MS) as load:
+        wrong = make_wrong(world)
+        late = replay(world, "--topic", world.topic("follows"), "--from", "2999-01-01T00:00:00Z")
+        demand("replayed 0 records" in late.out, late.out)
+        since = replay(world, "--topic", world.topic("follows"), "--from", "2001-01-01T00:00:00Z")
+        verified = finish(world, load, wrong)
+        return f"{said(since)}; {verified}"
+
+
+def stopped_and_resumed(world):
+    """Ctrl-C in the midst of a replay; the same command goes on there."""
+    with recounting(world, 33, pass_every_ms=SELDOM_MS) as load:
+        wrong = make_wrong(world)
+        world.wait_records(BATCHES_RECORDS)
+        world.sql("create function public.e2e_slow() returns trigger language plpgsql as $$ begin"
+                  f" perform pg_catalog.pg_sleep({BATCH_S}); return null; end $$")
+        world.sql("create trigger e2e_slow after update on tidemark.replays execute function public.e2e_slow()")
+        path = world.write_config("cli", world.stack.free_port())
+        command = [world.binaries.plain, "replay", "--from", "beginning", "--config", path]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL,
+                              text=True) as process:
+            wait_until(lambda: read_of(world) > 0 or process.poll() is not None, 30, "the replay's first batch")
+            process.send_signal(signal.SIGINT)
+            begin = time.monotonic()
+            out, err = process.communicate(timeout=COMMAND_S_MAX)
+            seconds = time.monotonic() - begin
+        demand(process.returncode == 75 and "goes on there" in out, f"ended with {process.returncode}: {out}{err}")
+        stopped_at = read_of(world)
+        demand(stopped_at > 0, "what was read before is forgotten")
+        world.sql("drop trigger e2e_slow on tidemark.replays")
+        rest = replay(world, "--from", "beginning")
+        demand("going on at" in rest.err, f"it began anew: {rest.err}")
+        verified = finish(world, load, wrong)
+        return f"stopped within {seconds:.1f} s after {stopped_at} records; then {said(rest)}; {verified}"
+
+
+def read_of(world):
+    return int(world.sql("select coalesce(sum(greatest(next_offset, 0)), 0) from tidemark.replays")[0][0])
+
+
+SCENARIOS = {
+    "replay-twice-beside-the-group": twice_beside_the_group,
+    "replay-topic-since": topic_since,
+    "replay-stopped-and-resumed": stopped_and_resumed,
+}
