@@ -73,7 +73,7 @@ void add_offsets(CLI::App& app, const CommonOptions& common, Action& action) {
 
   CLI::App* reset = offsets->add_subcommand("reset",
                                             "Sets them. Going back is safe: what came before is "
-                                            "dropped. Going forward skips records, and\n"
+                                            "recounted. Going forward skips records, and\n"
                                             "what they changed is missing from the counts.");
   static tidemark::OffsetsResetCommand command;
   static int partition = -1;

@@ -10,7 +10,7 @@ namespace tidemark {
 namespace {
 
 // A cell whose counter waits for a pass in every row is named by that already. What stands in the
-// ledger is a repair from now on.
+// ledger is a repair from now on, and what an operator asked to be recounted no longer drift.
 constexpr const char* kSuspectsSql = R"(
 with added as (
   insert into tidemark.suspects (aggregate, counter, key, cause)
@@ -18,6 +18,11 @@ with added as (
    where not exists (select from tidemark.suspect_ranges r
                       where r.aggregate = $1::text and r.counter = $2::text and r.pass is null)
   on conflict do nothing returning cause
+), asked as (
+  update tidemark.suspects s set cause = b.cause
+    from unnest($3::text[], $4::text[]) as b(key, cause)
+   where s.aggregate = $1::text and s.counter = $2::text and s.key = b.key
+     and s.cause = 'requested'
 ), repaired as (
   update tidemark.ledger l set suspect = true
    where l.aggregate = $1::text and l.counter = $2::text and not l.suspect

@@ -266,6 +266,32 @@ TEST_F(StoreRecount, ARepairOfASuspectCellIsNoDrift) {
   EXPECT_THAT(drop_all(), IsEmpty());
 }
 
+TEST_F(StoreRecount, AnEventThatProvesNothingAfterARequestMakesItARepair) {
+  settle();
+  const Change change = follow(1, 7);
+  apply(change);
+  const std::vector<std::string> asked{"7"};
+  recount_.request(AggregateIndex(kUsers), asked);
+  sql("update public.aggregate_user set followers = 99 where user_id = 7");
+  apply(change);  // redelivered: not new
+  recount_key("7");
+  EXPECT_EQ(sql(kFollowers), "7|1");
+  EXPECT_THAT(drop_all(), IsEmpty());
+}
+
+TEST_F(StoreRecount, WhatARequestFindsIsDrift) {
+  settle();
+  apply(follow(1, 7));
+  sql("update public.aggregate_user set followers = 99 where user_id = 7");
+  const std::vector<std::string> asked{"7"};
+  recount_.request(AggregateIndex(kUsers), asked);
+  recount_key("7");
+  EXPECT_EQ(recount_.requests_left(AggregateIndex(kUsers)), 0U);
+  const std::vector<DriftRow> drift = drop_all();
+  ASSERT_EQ(drift.size(), 1U);
+  EXPECT_EQ(drift[0].difference, -98);
+}
+
 TEST_F(StoreRecount, ARowThatAnotherWriterHoldsStaysSuspectAndIsNotWaitedFor) {
   settle();
   sql("insert into public.aggregate_user (user_id) values (7), (8)");
