@@ -318,6 +318,19 @@ TEST_F(StoreRecount, ABatchKeepsTheTurnUntilItIsDone) {
   EXPECT_TRUE(recount_all().taken);
 }
 
+TEST_F(StoreRecount, ABatchWaitsWhileASliceHasTheTurn) {
+  settle();
+  PgConnection slice(options());
+  PgTransaction alone(slice);
+  alone.run_sql({"turn", ""}, "select pg_advisory_xact_lock(8388346167862588014)");
+  fold(follow(1, 7));
+  const Delta batch = fold_.take();
+  EXPECT_EQ(error_of([&] { store_.apply(batch); }).sqlstate(), "55P03");
+  alone.commit();
+  EXPECT_EQ(store_.apply(batch).outcome, ApplyOutcome::kApplied);
+  EXPECT_EQ(sql(kFollowers), "7|1");
+}
+
 TEST_F(StoreRecount, APassGoesOnWhereAnotherMemberLeftIt) {
   settle();
   sql("insert into public.follows select i, i, true from generate_series(1, 30) as i");
