@@ -250,6 +250,25 @@ TEST_F(StoreRecount, DriftIsReportedOnceWithItsExactSizeWhileEventsAreOnTheirWay
   EXPECT_THAT(drop_all(), IsEmpty()) << "it was said already";
 }
 
+// A row of the ledger waits for the newest fence, also when that recount found the cell right.
+TEST_F(StoreRecount, LagThatTwoRecountsSawIsNoDriftWhenTheFirstFenceGoes) {
+  settle();
+  const Change first = follow(1, 7);
+  recount_all();
+  const std::int64_t fence = recount_.fences().front().id;
+  Change gone = follow(2, 7);  // its transaction and place serve the delete of row 1
+  sql("delete from public.follows where id = 1");
+  gone.op = Op::kDelete;
+  gone.before = first.after;
+  gone.after.clear();
+  recount_all();
+  EXPECT_EQ(sql(kFollowers), "7|1");
+  fold(first);
+  fold(gone);
+  apply();
+  EXPECT_THAT(recount_.drop_fences(std::vector{fence}), IsEmpty());
+}
+
 TEST_F(StoreRecount, ARepairOfASuspectCellIsNoDrift) {
   settle();
   const Change change = follow(1, 7);
