@@ -41,7 +41,7 @@ begin
       ('public.tracks', 'select'),
       ('public.user_events', 'select'),
       ('public.users', 'select'),
-      -- Of the aggregates only the key, the counters and what is looked up.
+      -- Of the aggregates only the key, the counters and what is looked up or recounted.
       ('public.aggregate_playlist',
        'select (playlist_id, repost_count, save_count, is_album),
         insert (playlist_id, repost_count, save_count, is_album),
@@ -52,11 +52,14 @@ begin
         update (repost_count, save_count)'),
       ('public.aggregate_user',
        'select (user_id, track_count, total_track_count, playlist_count, album_count,
-                follower_count, following_count, repost_count, track_save_count),
+                follower_count, following_count, repost_count, track_save_count,
+                dominant_genre, dominant_genre_count),
         insert (user_id, track_count, total_track_count, playlist_count, album_count,
-                follower_count, following_count, repost_count, track_save_count),
+                follower_count, following_count, repost_count, track_save_count,
+                dominant_genre, dominant_genre_count),
         update (track_count, total_track_count, playlist_count, album_count,
-                follower_count, following_count, repost_count, track_save_count)')
+                follower_count, following_count, repost_count, track_save_count,
+                dominant_genre, dominant_genre_count)')
     ) as wanted (table_name, rights)
   loop
     if to_regclass(item.table_name) is null then

@@ -73,14 +73,35 @@ std::vector<UsedLookup> lookups_of(const Declaration& declaration, TableIndex ta
   return used;
 }
 
+// The recounted columns that read this table, with their aggregates.
+struct UsedRecounted {
+  const Aggregate* aggregate;
+  const RecountedColumns* columns;
+  ColumnIndex key;
+};
+
+std::vector<UsedRecounted> recounted_of(const Declaration& declaration, TableIndex table) {
+  std::vector<UsedRecounted> used;
+  for (const Aggregate& aggregate : declaration.aggregates) {
+    for (const RecountedColumns& group : aggregate.recounted) {
+      for (const RecountedColumns::Source& source : group.from) {
+        if (source.table == table) used.push_back({&aggregate, &group, source.key});
+      }
+    }
+  }
+  return used;
+}
+
 void add_columns(std::set<ColumnIndex>& columns, const Predicate& predicate) {
   for (const Condition& condition : predicate.all) columns.insert(condition.column);
 }
 
 // The columns that decide counts: those that tell a row's identity, and those that a count reads.
-std::set<ColumnIndex> counting_columns(const Table& table, const std::vector<UsedLookup>& lookups) {
+std::set<ColumnIndex> counting_columns(const Table& table, const std::vector<UsedLookup>& lookups,
+                                       bool recounted) {
   std::set<ColumnIndex> columns(table.primary_key.begin(), table.primary_key.end());
-  if (table.primary_key.empty()) {  // the whole row is its identity
+  // The whole row is its identity, or a change of any column makes recounted cells suspect.
+  if (table.primary_key.empty() || recounted) {
     for (std::uint32_t i = 0; i < table.columns.size(); ++i) columns.insert(ColumnIndex(i));
   }
   add_columns(columns, table.active);
@@ -101,11 +122,14 @@ std::set<ColumnIndex> counting_columns(const Table& table, const std::vector<Use
 void append_table(const Declaration& declaration, TableIndex index, std::vector<std::string>& out) {
   const Table& table = declaration.table(index);
   const std::vector<UsedLookup> lookups = lookups_of(declaration, index);
-  if (table.contributions.empty() && table.makes.empty() && lookups.empty()) return;
+  const std::vector<UsedRecounted> recounted = recounted_of(declaration, index);
+  if (table.contributions.empty() && table.makes.empty() && lookups.empty() && recounted.empty()) {
+    return;
+  }
   const auto name_of = [&](ColumnIndex i) { return counted(table.columns[i.value].name); };
 
   std::vector<std::string> lines;
-  for (const ColumnIndex i : counting_columns(table, lookups)) {
+  for (const ColumnIndex i : counting_columns(table, lookups, !recounted.empty())) {
     lines.push_back(column_text(table.columns[i.value]));
   }
   for (const Contribution& c : table.contributions) {
@@ -124,6 +148,10 @@ void append_table(const Declaration& declaration, TableIndex index, std::vector<
                                 counted(lookup->column), name_of(lookup->value),
                                 name_of(lookup->key), predicate_text(table, lookup->when)));
   }
+  for (const auto& [aggregate, group, key] : recounted) {
+    lines.push_back(fmt::format("recounted {}.{} of {}", counted(aggregate->name.text()),
+                                counted(group->name), name_of(key)));
+  }
   // The primary key keeps its order: identities at a mark are hashed in it.
   std::vector<std::string> primary_key;
   for (const ColumnIndex i : table.primary_key) primary_key.push_back(name_of(i));
@@ -136,9 +164,18 @@ void append_table(const Declaration& declaration, TableIndex index, std::vector<
 std::string aggregate_text(const Aggregate& aggregate) {
   std::vector<std::string> counters;
   for (const Counter& counter : aggregate.counters) counters.push_back(counted(counter.name));
-  return fmt::format("aggregate {} {} key {} {} counters [{}]", counted(aggregate.name.schema),
-                     counted(aggregate.name.name), counted(aggregate.key),
-                     type_name(aggregate.key_type), sorted_lines(std::move(counters), ","));
+  std::string text =
+      fmt::format("aggregate {} {} key {} {} counters [{}]", counted(aggregate.name.schema),
+                  counted(aggregate.name.name), counted(aggregate.key),
+                  type_name(aggregate.key_type), sorted_lines(std::move(counters), ","));
+  std::vector<std::string> groups;
+  for (const RecountedColumns& group : aggregate.recounted) {
+    std::vector<std::string> columns;
+    for (const std::string& column : group.columns) columns.push_back(counted(column));
+    groups.push_back(fmt::format("\nrecounted {} columns [{}] by {}", counted(group.name),
+                                 sorted_lines(std::move(columns), ","), counted(group.sql)));
+  }
+  return text + sorted_lines(std::move(groups), "");
 }
 
 template <class T, class Index>

@@ -113,6 +113,23 @@ struct Counter {
   std::string name;
 };
 
+// Columns of an aggregate that no sum of contributions gives: a statement computes them for a set
+// of keys. Events only say for which keys they may be others now; such keys' cells are suspect. To
+// all that is stored by counter (suspects, ledger, drift), the group is one cell of each row.
+struct RecountedColumns {
+  // Rows that the statement reads, and the column in them that holds the aggregate's key.
+  struct Source {
+    TableIndex table;
+    ColumnIndex key;
+  };
+  std::string name;                  // what its cells are stored under; no counter has it
+  std::vector<std::string> columns;  // of the aggregate; they may be null
+  // A query: $1 is an array of keys. Gives the key and the columns, under the aggregate's names for
+  // them, in one row at most for each key; a key without a row has nulls.
+  std::string sql;
+  std::vector<Source> from;  // at least one; the statement reads no other table
+};
+
 // A table of counts, one row a key. Rows are made when missing.
 struct Aggregate {
   QualifiedName name;
@@ -120,7 +137,20 @@ struct Aggregate {
   ColumnType key_type = ColumnType::kInteger;  // an integer type, kText or kUuid
   std::vector<Counter> counters;
   std::vector<Lookup> lookups;
+  std::vector<RecountedColumns> recounted;
   std::string file;
+
+  // What can be suspect in a row: each counter, then each group of recounted columns. A
+  // CounterIndex counts over both.
+  std::size_t cells() const { return counters.size() + recounted.size(); }
+  CounterIndex recounted_cell(std::size_t group) const {
+    return CounterIndex(static_cast<std::uint32_t>(counters.size() + group));
+  }
+  // The name that a cell is stored under.
+  const std::string& cell_name(CounterIndex cell) const {
+    return cell.value < counters.size() ? counters[cell.value].name
+                                        : recounted[cell.value - counters.size()].name;
+  }
 };
 
 struct Declaration {

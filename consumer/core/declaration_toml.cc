@@ -119,7 +119,10 @@ void resolve(Drafts& drafts, ErrorList& errors) {
   order_by_name(drafts.aggregates, "aggregate", aggregate_name);
   check_disjoint(drafts);
   for (TableDraft& draft : drafts.tables) read_table_uses(drafts, draft);
-  for (AggregateDraft& draft : drafts.aggregates) read_aggregate_uses(drafts, draft);
+  for (AggregateDraft& draft : drafts.aggregates) {
+    read_aggregate_uses(drafts, draft);
+    read_recounted(drafts, draft);
+  }
   // A contribution that could not be read may be the one that is missed.
   if (errors.empty()) check_fed(drafts);
 }
@@ -166,8 +169,10 @@ void read_file(const std::filesystem::path& path, std::vector<DeclarationFile>& 
 }
 
 // Errors that are there already are about files that `files` lacks.
-std::variant<Declaration, Errors> parse(std::span<const DeclarationFile> files, ErrorList& errors) {
+std::variant<Declaration, Errors> parse(std::span<const DeclarationFile> files,
+                                        const ReadStatement& read_statement, ErrorList& errors) {
   Drafts drafts;
+  drafts.read_statement = read_statement;
   drafts.complete = errors.empty();
   std::deque<toml::table> roots;  // drafts point into them
   for (const DeclarationFile& file : files) {
@@ -198,9 +203,9 @@ std::string DeclarationError::text() const {
 }
 
 std::variant<Declaration, std::vector<DeclarationError>> parse_declaration(
-    std::span<const DeclarationFile> files) {
+    std::span<const DeclarationFile> files, const ReadStatement& read_statement) {
   ErrorList errors;
-  return parse(files, errors);
+  return parse(files, read_statement, errors);
 }
 
 std::variant<Declaration, std::vector<DeclarationError>> load_declaration(
@@ -216,7 +221,13 @@ std::variant<Declaration, std::vector<DeclarationError>> load_declaration(
     }
     for (const std::filesystem::path& path : paths) read_file(path, files, errors);
   }
-  return parse(files, errors);
+  const auto read_statement = [](const std::filesystem::path& path) {
+    ErrorList unread;  // the error is the line's that names the file
+    std::vector<DeclarationFile> statements;
+    read_file(path, statements, unread);
+    return statements.empty() ? std::nullopt : std::optional(std::move(statements.front().text));
+  };
+  return parse(files, read_statement, errors);
 }
 
 }  // namespace tidemark

@@ -2,6 +2,8 @@
 #pragma once
 
 #include <filesystem>
+#include <functional>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -30,12 +32,16 @@ struct DeclarationFile {
   std::string text;
 };
 
-// All of the errors that were found, or the declaration. Pure: reads nothing but its argument.
-std::variant<Declaration, std::vector<DeclarationError>> parse_declaration(
-    std::span<const DeclarationFile> files);
+// Gives the text of a SQL statement that a declaration names; none: it can't be read.
+using ReadStatement = std::function<std::optional<std::string>(const std::filesystem::path&)>;
 
-// Reads tables/*.toml and aggregates/*.toml below `folder`, in name order, and parses them. A
-// folder or file that can't be read is an error like the others.
+// All of the errors that were found, or the declaration. Pure: reads nothing but by its arguments.
+// Paths of statements stand relative to the file that names them.
+std::variant<Declaration, std::vector<DeclarationError>> parse_declaration(
+    std::span<const DeclarationFile> files, const ReadStatement& read_statement = {});
+
+// Reads tables/*.toml and aggregates/*.toml below `folder`, in name order, and the statements that
+// they name, and parses them. A folder or file that can't be read is an error like the others.
 std::variant<Declaration, std::vector<DeclarationError>> load_declaration(
     const std::filesystem::path& folder);
 

@@ -61,12 +61,6 @@ void read_counters(const Section& root, AggregateDraft& draft) {
   }
 }
 
-bool column_is_taken(const Aggregate& aggregate, const std::string& column) {
-  return column == aggregate.key ||
-         std::any_of(aggregate.counters.begin(), aggregate.counters.end(),
-                     [&](const Counter& counter) { return counter.name == column; });
-}
-
 void read_lookup(const Drafts& drafts, const Section& section, const PlacedText& column,
                  AggregateDraft& draft) {
   section.allow_keys({"table", "value", "key", "when"});
@@ -75,11 +69,7 @@ void read_lookup(const Drafts& drafts, const Section& section, const PlacedText&
     section.error(column.place,
                   fmt::format("'{}' is the key or a counter; it can't be looked up", column.text));
   }
-  const std::optional<PlacedText> name = section.text("table");
-  if (!name) return;
-  const auto index = find_draft<TableIndex>(
-      drafts.tables, *name, "table", drafts.complete,
-      [](const TableDraft& t) { return t.table.name; }, section.errors());
+  const std::optional<TableIndex> index = read_table(drafts, section);
   if (!index) return;
   const TableDraft& table = drafts.tables[index->value];
   Lookup lookup{column.text, *index, {}, {}, read_optional_predicate(section, "when", table)};
@@ -94,6 +84,27 @@ void read_lookup(const Drafts& drafts, const Section& section, const PlacedText&
 }
 
 }  // namespace
+
+bool column_is_taken(const Aggregate& aggregate, const std::string& column) {
+  return column == aggregate.key ||
+         std::any_of(aggregate.counters.begin(), aggregate.counters.end(),
+                     [&](const Counter& counter) { return counter.name == column; }) ||
+         std::any_of(aggregate.lookups.begin(), aggregate.lookups.end(),
+                     [&](const Lookup& lookup) { return lookup.column == column; }) ||
+         std::any_of(aggregate.recounted.begin(), aggregate.recounted.end(),
+                     [&](const RecountedColumns& group) {
+                       return std::find(group.columns.begin(), group.columns.end(), column) !=
+                              group.columns.end();
+                     });
+}
+
+std::optional<TableIndex> read_table(const Drafts& drafts, const Section& section) {
+  const std::optional<PlacedText> name = section.text("table");
+  if (!name) return std::nullopt;
+  return find_draft<TableIndex>(
+      drafts.tables, *name, "table", drafts.complete,
+      [](const TableDraft& t) { return t.table.name; }, section.errors());
+}
 
 std::optional<AggregateIndex> read_aggregate(const Drafts& drafts, const Section& section) {
   const std::optional<PlacedText> name = section.text("aggregate");
@@ -125,7 +136,7 @@ std::optional<ColumnIndex> read_key(const Section& section, const TableDraft& ta
 AggregateDraft read_aggregate_head(const Section& root) {
   AggregateDraft draft{{}, root};
   draft.aggregate.file = root.place().file;
-  root.allow_keys({"aggregate", "key", "counters", "lookups"});
+  root.allow_keys({"aggregate", "key", "counters", "lookups", "recounted"});
   if (const auto name = root.text("aggregate")) {
     draft.aggregate.name = read_qualified_name(*name, root.errors()).value_or(QualifiedName{});
   }

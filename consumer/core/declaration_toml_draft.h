@@ -36,15 +36,22 @@ struct Drafts {
   std::vector<AggregateDraft> aggregates;  // so, too
   // False when some file gave no name: an unknown table or aggregate may be the one it declares.
   bool complete = true;
+  ReadStatement read_statement;
 };
 
 // Step one. Columns are ordered by name: their order in the file means nothing.
 TableDraft read_table_head(const Section& root);
 AggregateDraft read_aggregate_head(const Section& root);
 
-// Step two. Fills in what refers to others: contributions and makes; lookups.
+// Step two. Fills in what refers to others: contributions and makes; lookups and recounted columns.
 void read_table_uses(const Drafts& drafts, TableDraft& draft);
 void read_aggregate_uses(const Drafts& drafts, AggregateDraft& draft);
+void read_recounted(const Drafts& drafts, AggregateDraft& draft);
+// The table that a section names below "table".
+std::optional<TableIndex> read_table(const Drafts& drafts, const Section& section);
+// True when the aggregate has another use for the column already: its key, a counter, a lookup, or
+// recounted columns.
+bool column_is_taken(const Aggregate& aggregate, const std::string& column);
 
 // A column of a table by its name; notes an error that lists the columns when there is none.
 std::optional<ColumnIndex> find_column(const TableDraft& table, const PlacedText& name,

@@ -38,6 +38,8 @@ std::string_view cause_name(SuspectCause cause) {
       return "requested";
     case SuspectCause::kLocked:
       return "locked";
+    case SuspectCause::kChanged:
+      return "changed";
   }
   return "?";
 }

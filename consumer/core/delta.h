@@ -59,10 +59,12 @@ enum class SuspectCause : std::uint8_t {
   kReplay,         // an operator had the stream read again
   kRequested,      // an operator asked for a recount
   kLocked,         // another writer held the row when it was recounted (F5)
+  kChanged,        // a row behind recounted columns is another now
 };
 std::string_view cause_name(SuspectCause cause);
 
-// One suspect cell. `key` in text form, whatever the aggregate's type.
+// One suspect cell: a counter's, or a group of recounted columns. `key` in text form, whatever the
+// aggregate's type.
 struct SuspectCell {
   AggregateIndex aggregate;
   CounterIndex counter;

@@ -73,6 +73,19 @@ bool only_touches(const TouchOnly& touch, const Change& change, Offset offset) {
   return offset < touch.below || (change.position && change.position->lsn < touch.until);
 }
 
+// An update that says for certain that nothing read here changed.
+bool changes_nothing(const Change& change) {
+  return change.op == Op::kUpdate && change.before == change.after &&
+         std::ranges::none_of(change.after, is_unknown);
+}
+
+// Recounted columns that read a table.
+struct Recounted {
+  AggregateIndex aggregate;
+  CounterIndex cell;
+  ColumnIndex key;
+};
+
 struct PartitionState {
   FoldPartition at;    // as after the batch so far
   Offset from;         // where the batch started
@@ -95,19 +108,23 @@ struct Fold::Impl {
   std::vector<std::uint32_t> transactions;
   LoggedDelta folding{};  // of the change in hand: its position and transaction
   BatchFigures figures;
-  RowImage assumed_before;                       // for an update whose before is missing
-  std::vector<std::vector<RowMaker>> looked_up;  // by table: the aggregates that look it up
+  RowImage assumed_before;                        // for an update whose before is missing
+  std::vector<std::vector<RowMaker>> looked_up;   // by table: the aggregates that look it up
+  std::vector<std::vector<Recounted>> recounted;  // by table: the columns that read it
 
   Impl(const Declaration& d, NotNewPolicy p) : declaration(d), policy(p), identity(d) {
     looked_up.resize(d.tables.size());
+    recounted.resize(d.tables.size());
     for (std::uint32_t a = 0; a < d.aggregates.size(); ++a) {
       cells.emplace_back(d.aggregates[a]);
       for (const Lookup& lookup : d.aggregates[a].lookups) {
         looked_up[lookup.table.value].push_back({AggregateIndex(a), lookup.key});
       }
+      note_recounted(AggregateIndex(a));
     }
   }
 
+  void note_recounted(AggregateIndex aggregate);
   void count_record(const Record& record);
   void drop_batch();
   void note_transaction(const Change& change);
@@ -116,14 +133,24 @@ struct Fold::Impl {
   void suspect_row(const Table& table, const Contribution& contribution, const RowImage& row,
                    SuspectCause cause);
   void suspect_change(const Table& table, const Change& change, SuspectCause cause);
-  void suspect_table(const Table& table, SuspectCause cause);
-  void suspect_range(const Contribution& contribution, SuspectCause cause);
+  void suspect_recounted(const Change& change);
+  void suspect_table(TableIndex table, SuspectCause cause);
+  void suspect_range(AggregateIndex aggregate, CounterIndex cell, SuspectCause cause);
   void touch_rows(const Table& table, const Change& change);
   void touch(AggregateIndex aggregate, const Value& key);
   void add(const Contribution& contribution, const Value& key, std::int32_t delta);
   const RowImage& before_of(const Table& table, const Change& change);
   std::size_t row_of(AggregateIndex aggregate, const Value& key);
 };
+
+void Fold::Impl::note_recounted(AggregateIndex index) {
+  const Aggregate& aggregate = declaration.aggregate(index);
+  for (std::size_t group = 0; group < aggregate.recounted.size(); ++group) {
+    for (const auto& [table, key] : aggregate.recounted[group].from) {
+      recounted[table.value].push_back({index, aggregate.recounted_cell(group), key});
+    }
+  }
+}
 
 void Fold::Impl::count_record(const Record& record) {
   TIDEMARK_CHECK(record.slot < partitions.size());
@@ -188,7 +215,7 @@ void Fold::Impl::suspect_row(const Table& table, const Contribution& contributio
   const Value& key = row[contribution.key.value];
   if (is_null(key)) return;
   if (is_unknown(key)) {
-    suspect_range(contribution, cause);
+    suspect_range(contribution.aggregate, contribution.counter, cause);
   } else {
     suspect_cells.push_back({contribution.aggregate, contribution.counter, key_text(key), cause});
   }
@@ -202,13 +229,38 @@ void Fold::Impl::suspect_change(const Table& table, const Change& change, Suspec
   }
 }
 
-void Fold::Impl::suspect_table(const Table& table, SuspectCause cause) {
-  for (const Contribution& contribution : table.contributions) suspect_range(contribution, cause);
+// Whatever a change proves of counts: it says that what is computed from the row may be another
+// now, for the old key and for the new one.
+void Fold::Impl::suspect_recounted(const Change& change) {
+  const auto& groups = recounted[change.table.value];
+  if (groups.empty() || changes_nothing(change)) return;
+  const RowImage& before = before_of(declaration.table(change.table), change);
+  for (const auto& [aggregate, cell, key_column] : groups) {
+    for (const RowImage* row : {&before, &change.after}) {
+      if (row->empty()) continue;
+      const Value& key = (*row)[key_column.value];
+      if (is_null(key)) continue;
+      if (is_unknown(key)) {
+        suspect_range(aggregate, cell, SuspectCause::kPartialImage);
+      } else {
+        suspect_cells.push_back({aggregate, cell, key_text(key), SuspectCause::kChanged});
+      }
+    }
+  }
+}
+
+void Fold::Impl::suspect_table(TableIndex table, SuspectCause cause) {
+  for (const Contribution& contribution : declaration.table(table).contributions) {
+    suspect_range(contribution.aggregate, contribution.counter, cause);
+  }
+  for (const auto& [aggregate, cell, key] : recounted[table.value]) {
+    suspect_range(aggregate, cell, cause);
+  }
 }
 
 // Noted once: a batch of a million bad records names the same few counters.
-void Fold::Impl::suspect_range(const Contribution& contribution, SuspectCause cause) {
-  const SuspectRange range{contribution.aggregate, contribution.counter, cause};
+void Fold::Impl::suspect_range(AggregateIndex aggregate, CounterIndex cell, SuspectCause cause) {
+  const SuspectRange range{aggregate, cell, cause};
   if (std::ranges::find(suspect_ranges, range) == suspect_ranges.end()) {
     suspect_ranges.push_back(range);
   }
@@ -280,9 +332,10 @@ void Fold::Impl::fold_change(const Change& change, PartitionState& partition, Of
   note_transaction(change);
   if (change.op == Op::kTruncate) {
     observe(mark, change.position, identity.of(table, change));
-    suspect_table(table, SuspectCause::kTruncate);
+    suspect_table(change.table, SuspectCause::kTruncate);
     return;
   }
+  suspect_recounted(change);
   if (change.op == Op::kRead) {
     touch_rows(table, change);
     suspect_change(table, change, SuspectCause::kSnapshotRow);
@@ -371,7 +424,7 @@ void Fold::add_bad(const Record& record, BadRecord bad, std::span<const TableInd
                            .payload = cut(record.value),
                            .payload_bytes = record.value.value_or("").size()});
   for (const TableIndex table : tables) {
-    impl_->suspect_table(impl_->declaration.table(table), SuspectCause::kParked);
+    impl_->suspect_table(table, SuspectCause::kParked);
   }
 }
 

@@ -113,6 +113,12 @@ UpsertSql upsert_sql(const Declaration& declaration, AggregateIndex index,
   for (const Lookup& lookup : aggregate.lookups) {
     add_lookup(parts, quote_identifier(lookup.column), lookup_sql(declaration, lookup));
   }
+  for (const RecountedColumns& group : aggregate.recounted) {
+    for (const std::string& column : group.columns) {
+      parts.columns.add(quote_identifier(column));  // not its default: null is that of no row
+      parts.values.add("null");
+    }
+  }
   const std::string insert = "insert into " + quote_name(aggregate.name) + " as t (" +
                              parts.columns.text() + ") select " + parts.values.text() +
                              " from unnest(" + parts.arrays.text() + ") as b(" +

@@ -4,7 +4,9 @@
 #include <array>
 #include <utility>
 
+#include "consumer/core/ports.h"
 #include "consumer/store/catalog_tables.h"
+#include "consumer/store/recounted_columns.h"
 
 namespace tidemark {
 namespace {
@@ -242,11 +244,49 @@ void check_lookup(Reporter& report, const CatalogTable& table, const Declaration
   require_rights(report, *column, true);
 }
 
-// A missing row is inserted with key, counters and lookups; the rest must take care of itself.
+bool check_recounted_column(Reporter& report, const CatalogTable& table, const std::string& name) {
+  const CatalogColumn* const column = report.require(table, name);
+  if (column == nullptr) return false;
+  if (column->not_null) {
+    report.error(name, "a column that can't be null", "one that may be null",
+                 "drop the constraint: a key for which the statement gives no row has null");
+  }
+  require_rights(report, *column, true);
+  return true;
+}
+
+// The columns, and whether the statement runs and gives them.
+void check_recounted(PgConnection& connection, Reporter& report, const CatalogTable& table,
+                     const Aggregate& aggregate, const RecountedColumns& group) {
+  bool there = true;
+  std::vector<std::string> types;
+  for (const std::string& name : group.columns) {
+    there = check_recounted_column(report, table, name) && there;
+    if (there) types.push_back(table.find(name)->type);
+  }
+  if (!there) return;
+  try {
+    PgTransaction transaction(connection);
+    transaction.run_sql({"try the statement of", group.name},
+                        recounted_sql(aggregate, group, types) + " where false",
+                        SqlParams{std::string("{}")});
+  } catch (const WorldError& error) {
+    if (connection.broken()) throw;
+    report.error(group.name, std::string("a statement that fails: ") + error.what(),
+                 "one that gives " + aggregate.key + ", " + list_of(group.columns),
+                 "correct the statement");
+  }
+}
+
+// A missing row is inserted with key, counters, lookups and recounted columns; the rest must take
+// care of itself.
 void check_others(Reporter& report, const CatalogTable& table, const Aggregate& aggregate) {
   std::vector<std::string> ours{aggregate.key};
   for (const Counter& counter : aggregate.counters) ours.push_back(counter.name);
   for (const Lookup& lookup : aggregate.lookups) ours.push_back(lookup.column);
+  for (const RecountedColumns& group : aggregate.recounted) {
+    ours.insert(ours.end(), group.columns.begin(), group.columns.end());
+  }
   for (const CatalogColumn& column : table.columns) {
     if (std::ranges::find(ours, column.name) != ours.end()) continue;
     if (!column.not_null || column.has_default || column.generated) continue;
@@ -255,14 +295,25 @@ void check_others(Reporter& report, const CatalogTable& table, const Aggregate& 
   }
 }
 
-void check_aggregate(PgTransaction& transaction, const Declaration& declaration,
+// The table as it was read in an ended transaction.
+std::optional<CatalogTable> table_of(PgConnection& connection, const QualifiedName& name) {
+  PgTransaction transaction(connection);
+  std::optional<CatalogTable> table = read_table(transaction, name);
+  transaction.commit();
+  return table;
+}
+
+void check_aggregate(PgConnection& connection, const Declaration& declaration,
                      const Aggregate& aggregate, std::vector<CatalogProblem>& problems) {
   Reporter report(aggregate.file, aggregate.name.text(), problems);
-  const std::optional<CatalogTable> found = read_table(transaction, aggregate.name);
+  const std::optional<CatalogTable> found = table_of(connection, aggregate.name);
   if (!check_presence(report, found)) return;
   check_key(report, *found, aggregate);
   for (const Counter& counter : aggregate.counters) check_counter(report, *found, counter);
   for (const Lookup& lookup : aggregate.lookups) check_lookup(report, *found, declaration, lookup);
+  for (const RecountedColumns& group : aggregate.recounted) {
+    check_recounted(connection, report, *found, aggregate, group);
+  }
   check_others(report, *found, aggregate);
 }
 
@@ -275,12 +326,14 @@ std::string CatalogProblem::text() const {
 
 std::vector<CatalogProblem> check_catalog(PgConnection& connection, Declaration& declaration) {
   std::vector<CatalogProblem> problems;
-  PgTransaction transaction(connection);
-  for (Table& table : declaration.tables) check_watched(transaction, table, problems);
-  for (const Aggregate& aggregate : declaration.aggregates) {
-    check_aggregate(transaction, declaration, aggregate, problems);
+  {
+    PgTransaction transaction(connection);
+    for (Table& table : declaration.tables) check_watched(transaction, table, problems);
+    transaction.commit();
   }
-  transaction.commit();
+  for (const Aggregate& aggregate : declaration.aggregates) {
+    check_aggregate(connection, declaration, aggregate, problems);
+  }
   return problems;
 }
 

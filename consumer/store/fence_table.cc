@@ -125,7 +125,7 @@ std::vector<Fence> read_fences(PgTransaction& transaction, const Declaration& de
     fence.snapshot.inserted = lsn_of(rows.integer(row, 7));
     fence.snapshot.restart = lsn_of(rows.integer(row, 8));
     // A counter that was declared since is suspect until its own recount.
-    fence.repairs.resize(declaration.aggregate(fence.aggregate).counters.size(), true);
+    fence.repairs.resize(declaration.aggregate(fence.aggregate).cells(), true);
     fences.emplace(fence.id, std::move(fence));
   }
   const SqlResult keys = transaction.run("read_fence_keys", {});

@@ -20,6 +20,9 @@ std::string aggregate_grant(const Aggregate& aggregate, std::string_view role) {
   std::vector<std::string> written;
   for (const Counter& counter : aggregate.counters) written.push_back(counter.name);
   for (const Lookup& lookup : aggregate.lookups) written.push_back(lookup.column);
+  for (const RecountedColumns& group : aggregate.recounted) {
+    written.insert(written.end(), group.columns.begin(), group.columns.end());
+  }
   std::vector<std::string> all{aggregate.key};
   all.insert(all.end(), written.begin(), written.end());
   return "grant select (" + column_list(all) + "), insert (" + column_list(all) + "), update (" +

@@ -61,9 +61,10 @@ std::string counter_list(const Aggregate& aggregate, std::string_view alias) {
   return list;
 }
 
-std::string counter_array(const Aggregate& aggregate) {
+std::string cell_array(const Aggregate& aggregate) {
   ArrayLiteral names;
-  for (const Counter& counter : aggregate.counters) names.add(counter.name);
+  for (std::uint32_t i = 0; i < aggregate.cells(); ++i)
+    names.add(aggregate.cell_name(CounterIndex(i)));
   return names.take();
 }
 

@@ -33,8 +33,8 @@ class KeyCondition {
 std::string stored_key_sql(const Aggregate& aggregate, std::string_view column);
 // ", t.counter" for each counter.
 std::string counter_list(const Aggregate& aggregate, std::string_view alias);
-// The counters' names as a literal of text[].
-std::string counter_array(const Aggregate& aggregate);
+// The names of what can be suspect in a row as a literal of text[].
+std::string cell_array(const Aggregate& aggregate);
 // Whether a key can be in both sets; exceptions don't count.
 bool overlap(const Aggregate& aggregate, const KeySet& a, const KeySet& b);
 

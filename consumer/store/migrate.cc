@@ -98,11 +98,20 @@ void apply_migration(PgConnection& connection, const Migration& migration) {
 
 // --- binding ------------------------------------------------------------------------------------
 
-// What decides a counter's value: each contribution, as text.
+// What decides a counter's value: each contribution, as text. Of recounted columns the statement.
 Definitions definitions_of(const Declaration& declaration) {
   std::map<std::pair<std::string, std::string>, std::string> texts;
   for (const Aggregate& aggregate : declaration.aggregates) {
     for (const Counter& counter : aggregate.counters) texts[{aggregate.name.text(), counter.name}];
+    for (const RecountedColumns& group : aggregate.recounted) {
+      std::string& text = texts[{aggregate.name.text(), group.name}];
+      for (const std::string& column : group.columns) text += quote_identifier(column) + "|";
+      for (const auto& [table, key] : group.from) {
+        const Table& source = declaration.table(table);
+        text += quote_name(source.name) + "|" + quote_identifier(source.columns[key.value].name);
+      }
+      text += "\n" + group.sql;
+    }
   }
   for (const Table& table : declaration.tables) {
     for (const Contribution& contribution : table.contributions) {

@@ -54,20 +54,35 @@ std::chrono::microseconds since(Steady::time_point start) {
 struct PgRecount::Row {
   std::string key;
   std::vector<std::int64_t> values;
+  ColumnTexts texts;  // of its recounted columns; of a row of the aggregate only
 };
 
 struct PgRecount::Counts {
   std::string snapshot_text;
   SourceSnapshot snapshot;
   std::vector<Row> rows;
+  TextsByKey recounted;
 };
 
-// What must be added to a row so that it is what was counted.
+// What must be added to a row so that it is what was counted, and what was computed for it.
 struct PgRecount::Difference {
   std::string key;
   std::vector<std::int64_t> add;
   std::vector<std::int64_t> expected;
   bool there = false;  // the aggregate has the row
+  ColumnTexts found;
+  ColumnTexts texts;
+  std::vector<bool> recounted;  // by group: its columns differ
+
+  // What differs, in declaration order (Aggregate::cells).
+  bool differs(std::size_t cell) const {
+    return cell < add.size() ? add[cell] != 0 : recounted[cell - add.size()];
+  }
+  std::size_t cells() const {
+    std::size_t count = 0;
+    for (std::size_t c = 0; c < add.size() + recounted.size(); ++c) count += differs(c) ? 1U : 0U;
+    return count;
+  }
 };
 
 bool PgRecount::take_turn(PgTransaction& transaction, std::chrono::milliseconds patience) {
@@ -86,26 +101,30 @@ std::vector<PgRecount::Row> PgRecount::read_cells(PgTransaction& transaction, Ag
                                                   const KeySet& keys) const {
   const Aggregate& aggregate = declaration_.aggregate(index);
   const KeyCondition condition(aggregate, keys);
-  const SqlResult result =
-      transaction.run_sql({"read the cells", aggregate.name.text()},
-                          "select t." + quote_identifier(aggregate.key) + "::text" +
-                              counter_list(aggregate, "t") + " from " + quote_name(aggregate.name) +
-                              " as t where " + condition.sql(ordered_key_sql(aggregate, "t")),
-                          condition.params());
+  const SqlResult result = transaction.run_sql(
+      {"read the cells", aggregate.name.text()},
+      "select t." + quote_identifier(aggregate.key) + "::text" + counter_list(aggregate, "t") +
+          recounted_[index.value].columns("t") + " from " + quote_name(aggregate.name) +
+          " as t where " + condition.sql(ordered_key_sql(aggregate, "t")),
+      condition.params());
   std::vector<Row> rows;
   for (std::size_t row = 0; row < result.rows(); ++row) {
-    Row cells{std::string(result.text(row, 0)), {}};
+    Row cells{std::string(result.text(row, 0)), {}, {}};
     for (std::size_t c = 0; c < aggregate.counters.size(); ++c) {
       cells.values.push_back(result.integer(row, c + 1));  // null counts as 0
     }
+    cells.texts = recounted_[index.value].read(result, row, aggregate.counters.size() + 1);
     rows.push_back(std::move(cells));
   }
   return rows;
 }
 
 // Rules F1 and F4: counts and snapshot by one statement, then the end of the log, then an id that
-// was given out after the snapshot, each in a transaction of its own.
-PgRecount::Counts PgRecount::count(AggregateIndex index, const KeySet& keys) {
+// was given out after the snapshot, each in a transaction of its own. Recounted columns are
+// computed before the end of the log is read: the events of what they show come below it, and so
+// before the fence goes, and tell lag from drift.
+PgRecount::Counts PgRecount::count(AggregateIndex index, const KeySet& keys,
+                                   const std::vector<Row>& cells) {
   const Aggregate& aggregate = declaration_.aggregate(index);
   const KeyCondition condition(aggregate, keys);
   const std::string counting = keys.listed
@@ -123,11 +142,18 @@ PgRecount::Counts PgRecount::count(AggregateIndex index, const KeySet& keys) {
     counts.snapshot_text = std::string(result.text(0, 0));
     for (std::size_t row = 0; row < result.rows(); ++row) {
       if (result.is_null(row, 1)) continue;
-      Row counted{std::string(result.text(row, 1)), {}};
+      Row counted{std::string(result.text(row, 1)), {}, {}};
       for (std::size_t c = 0; c < aggregate.counters.size(); ++c) {
         counted.values.push_back(result.integer(row, c + 2));
       }
       counts.rows.push_back(std::move(counted));
+    }
+    if (!aggregate.recounted.empty()) {
+      std::set<std::string> known;
+      for (const Row& row : cells) known.insert(row.key);
+      for (const Row& row : counts.rows) known.insert(row.key);  // those that are missing are made
+      const std::vector<std::string> all(known.begin(), known.end());
+      counts.recounted = recounted_[index.value].compute(transaction, all);
     }
     transaction.commit();
   }
@@ -222,25 +248,20 @@ void PgRecount::write(PgTransaction& transaction, AggregateIndex index,
   transaction.run("correct_" + std::to_string(index.value), params);
 }
 
-// Counters that are suspect as a whole, and those of earlier repairs over these keys whose changes
-// are still on their way: their lag is in no ledger.
-std::vector<bool> PgRecount::repairs_of(PgTransaction& transaction, AggregateIndex index,
-                                        const KeySet& keys) const {
-  const Aggregate& aggregate = declaration_.aggregate(index);
-  std::vector<bool> repairs(aggregate.counters.size(), false);
-  const SqlResult ranges = transaction.run("whole_suspects", {aggregate.name.text()});
-  for (std::size_t row = 0; row < ranges.rows(); ++row) {
-    for (std::size_t c = 0; c < aggregate.counters.size(); ++c) {
-      if (aggregate.counters[c].name == ranges.text(row, 0)) repairs[c] = true;
+// To the rows that are there by now, all of them locked.
+void PgRecount::write_recounted(PgTransaction& transaction, AggregateIndex index,
+                                const std::vector<Difference>& differences) const {
+  const RecountedTable& table = recounted_[index.value];
+  for (std::size_t g = 0; g < declaration_.aggregate(index).recounted.size(); ++g) {
+    std::vector<std::string> keys;
+    std::vector<const ColumnTexts*> rows;
+    for (const Difference& difference : differences) {
+      if (!difference.recounted[g]) continue;
+      keys.push_back(difference.key);
+      rows.push_back(&difference.texts);
     }
+    if (!keys.empty()) table.write(transaction, g, keys, rows);
   }
-  for (const Fence& fence : read_fences(transaction, declaration_)) {
-    if (fence.aggregate != index || !overlap(aggregate, fence.keys, keys)) continue;
-    for (std::size_t c = 0; c < repairs.size(); ++c) {
-      if (fence.repairs[c]) repairs[c] = true;
-    }
-  }
-  return repairs;
 }
 
 std::int64_t PgRecount::add_fence(PgTransaction& transaction, const Fence& fence,
@@ -266,8 +287,8 @@ void PgRecount::book(PgTransaction& transaction, const Fence& fence,
   const std::string name = quote_literal(aggregate.name.text());
   const std::string id = std::to_string(fence.id);
   std::vector<std::string> repaired;
-  for (std::size_t c = 0; c < fence.repairs.size(); ++c) {
-    if (fence.repairs[c]) repaired.push_back(aggregate.counters[c].name);
+  for (std::uint32_t c = 0; c < fence.repairs.size(); ++c) {
+    if (fence.repairs[c]) repaired.push_back(aggregate.cell_name(CounterIndex(c)));
   }
   const std::string masked = quote_literal(array_of(repaired)) + "::text[]";
   transaction.run_sql(
@@ -292,22 +313,27 @@ void PgRecount::book(PgTransaction& transaction, const Fence& fence,
                             condition.sql(stored_key_sql(aggregate, "l.key")),
                         condition.params());
   }
-  for (std::size_t c = 0; c < aggregate.counters.size(); ++c) {
+  for (std::uint32_t c = 0; c < fence.repairs.size(); ++c) {
     if (fence.repairs[c]) continue;
+    const bool counter = c < aggregate.counters.size();
     ArrayLiteral keys;
     ArrayLiteral adds;
     ArrayLiteral expected;
     bool any = false;
     for (const Difference& difference : differences) {
-      if (difference.add[c] == 0) continue;
+      if (!difference.differs(c)) continue;
       any = true;
       keys.add(difference.key);
-      adds.add(difference.add[c]);
-      expected.add(difference.expected[c]);
+      adds.add(counter ? difference.add[c] : 1);  // recounted columns have no size: one correction
+      if (counter) {
+        expected.add(difference.expected[c]);
+      } else {
+        expected.add_null();
+      }
     }
     if (!any) continue;
-    transaction.run("book", {aggregate.name.text(), aggregate.counters[c].name, keys.take(),
-                             adds.take(), expected.take(), id});
+    transaction.run("book", {aggregate.name.text(), aggregate.cell_name(CounterIndex(c)),
+                             keys.take(), adds.take(), expected.take(), id});
   }
   transaction.run_sql({"take what was recounted off the list", "tidemark.suspects"},
                       "delete from tidemark.suspects as s where s.aggregate = " + name + " and " +
@@ -315,18 +341,42 @@ void PgRecount::book(PgTransaction& transaction, const Fence& fence,
                       condition.params());
 }
 
-// Rule F5: they are recounted later.
-void PgRecount::suspect_held(PgTransaction& transaction, const Aggregate& aggregate,
-                             const std::vector<std::string>& held) {
-  if (held.empty()) return;
-  transaction.run_sql(
-      {"note rows that another writer holds", "tidemark.suspects"},
-      "insert into tidemark.suspects (aggregate, counter, key, cause)"
-      " select " +
-          quote_literal(aggregate.name.text()) + ", c, k, " +
-          quote_literal(cause_name(SuspectCause::kLocked)) +
-          " from unnest($1::text[]) as k cross join unnest($2::text[]) as c on conflict do nothing",
-      {array_of(held), counter_array(aggregate)});
+// What must change, in key order.
+std::vector<PgRecount::Difference> PgRecount::compare(AggregateIndex index,
+                                                      const std::vector<Row>& cells,
+                                                      const Counts& counts, bool listed) const {
+  const RecountedTable& table = recounted_[index.value];
+  std::map<std::string, Difference, std::less<>> found;
+  for (const Row& row : cells) {
+    Difference& difference = found[row.key];
+    difference.expected.assign(row.values.size(), 0);
+    difference.there = true;
+    difference.found = row.texts;
+    for (const std::int64_t value : row.values) difference.add.push_back(-value);
+  }
+  for (const Row& row : counts.rows) {
+    Difference& difference = found[row.key];
+    difference.add.resize(row.values.size(), 0);
+    difference.found.resize(table.nulls().size());
+    difference.expected = row.values;
+    for (std::size_t c = 0; c < row.values.size(); ++c) difference.add[c] += row.values[c];
+  }
+  std::vector<Difference> differences;
+  for (auto& [key, difference] : found) {
+    difference.key = key;
+    const auto computed = counts.recounted.find(key);
+    difference.texts = computed == counts.recounted.end() ? table.nulls() : computed->second;
+    difference.recounted = table.differing(difference.found, difference.texts);
+    const bool counted =
+        std::ranges::any_of(difference.add, [](std::int64_t add) { return add != 0; });
+    // A row that is missing is made, unless only its key was asked for.
+    const bool wanted = difference.there ? difference.cells() > 0 : counted || !listed;
+    if (wanted) differences.push_back(std::move(difference));
+  }
+  std::ranges::sort(differences, [&](const Difference& a, const Difference& b) {
+    return key_less(declaration_.aggregate(index), a.key, b.key);
+  });
+  return differences;
 }
 
 SliceResult PgRecount::recount(AggregateIndex index, KeySet keys,
@@ -339,32 +389,9 @@ SliceResult PgRecount::recount(AggregateIndex index, KeySet keys,
   result.wait = since(asked);
   const auto begun = Steady::now();
   const std::vector<Row> cells = read_cells(transaction, index, keys);
-  const Counts counts = count(index, keys);
+  const Counts counts = count(index, keys, cells);
   TIDEMARK_KILL_POINT("X10");
-  std::map<std::string, Difference, std::less<>> found;
-  for (const Row& row : cells) {
-    Difference& difference = found[row.key];
-    difference = {row.key, {}, std::vector<std::int64_t>(row.values.size(), 0), true};
-    for (const std::int64_t value : row.values) difference.add.push_back(-value);
-  }
-  for (const Row& row : counts.rows) {
-    const auto [it, made] = found.try_emplace(row.key);
-    if (made) it->second = {row.key, std::vector<std::int64_t>(row.values.size(), 0), {}, false};
-    it->second.expected = row.values;
-    for (std::size_t c = 0; c < row.values.size(); ++c) it->second.add[c] += row.values[c];
-  }
-  std::vector<Difference> differences;
-  for (auto& [key, difference] : found) {
-    const auto changed = static_cast<std::size_t>(
-        std::ranges::count_if(difference.add, [](std::int64_t add) { return add != 0; }));
-    // A row that is missing is made, unless only its key was asked for.
-    if (changed > 0 || (!difference.there && !keys.listed)) {
-      differences.push_back(std::move(difference));
-    }
-  }
-  std::ranges::sort(differences, [&](const Difference& a, const Difference& b) {
-    return key_less(aggregate, a.key, b.key);
-  });
+  std::vector<Difference> differences = compare(index, cells, counts, keys.listed.has_value());
   const std::vector<std::string> held = lock_rows(transaction, index, differences);
   if (keys.listed) {
     std::erase_if(*keys.listed, [&](const std::string& key) {
@@ -380,14 +407,12 @@ SliceResult PgRecount::recount(AggregateIndex index, KeySet keys,
               .repairs = {}};
   fence.repairs = repairs_of(transaction, index, fence.keys);
   write(transaction, index, differences);
+  write_recounted(transaction, index, differences);
   fence.id = add_fence(transaction, fence, counts.snapshot_text);
   book(transaction, fence, differences);
   suspect_held(transaction, aggregate, held);
   transaction.run("new_version", {new_turn_version()});
-  for (const Difference& difference : differences) {
-    result.corrected += static_cast<std::size_t>(
-        std::ranges::count_if(difference.add, [](std::int64_t add) { return add != 0; }));
-  }
+  for (const Difference& difference : differences) result.corrected += difference.cells();
   result.rows = cells.size();
   result.held = held.size();
   if (pass != nullptr) {
@@ -422,6 +447,10 @@ void PgRecount::prepare(PgConnection& connection) {
   {
     PgTransaction transaction(connection);
     check_schema(transaction);
+    recounted_.clear();
+    for (const Aggregate& aggregate : declaration_.aggregates) {
+      recounted_.emplace_back(transaction, aggregate);
+    }
     transaction.commit();
   }
   prepare_fences(connection);

@@ -15,6 +15,7 @@
 #include "consumer/core/fence.h"
 #include "consumer/store/admin.h"
 #include "consumer/store/pg.h"
+#include "consumer/store/recounted_columns.h"
 
 namespace tidemark {
 
@@ -97,7 +98,8 @@ class PgRecount {
   // Where a slice that begins at `from` should end to take about `rows` rows; none: it is the last.
   std::optional<std::string> range_end(AggregateIndex aggregate,
                                        const std::optional<std::string>& from, std::size_t rows);
-  // Counts the keys by one statement, writes what differs, and leaves a fence (rules F1 to F7).
+  // Counts the keys by one statement, computes their recounted columns, writes what differs, and
+  // leaves a fence (rules F1 to F7).
   // With a pass, moves it on to the range's end. Waits for its turn at most `patience`.
   SliceResult recount(AggregateIndex aggregate, KeySet keys, std::chrono::milliseconds patience,
                       const Pass* pass);
@@ -139,11 +141,15 @@ class PgRecount {
   bool take_turn(PgTransaction& transaction, std::chrono::milliseconds patience);
   std::vector<Row> read_cells(PgTransaction& transaction, AggregateIndex aggregate,
                               const KeySet& keys) const;
-  Counts count(AggregateIndex aggregate, const KeySet& keys);
+  Counts count(AggregateIndex aggregate, const KeySet& keys, const std::vector<Row>& cells);
+  std::vector<Difference> compare(AggregateIndex aggregate, const std::vector<Row>& cells,
+                                  const Counts& counts, bool listed) const;
   std::vector<std::string> lock_rows(PgTransaction& transaction, AggregateIndex aggregate,
                                      std::vector<Difference>& differences) const;
   void write(PgTransaction& transaction, AggregateIndex aggregate,
              const std::vector<Difference>& differences) const;
+  void write_recounted(PgTransaction& transaction, AggregateIndex aggregate,
+                       const std::vector<Difference>& differences) const;
   std::vector<bool> repairs_of(PgTransaction& transaction, AggregateIndex aggregate,
                                const KeySet& keys) const;
   std::int64_t add_fence(PgTransaction& transaction, const Fence& fence,
@@ -162,7 +168,8 @@ class PgRecount {
     Lsn inserted;
     std::uint64_t next;  // an id that was given out after it
   };
-  std::deque<LogEnd> log_ends_;  // in order; of this connection to the source
+  std::vector<RecountedTable> recounted_;  // by aggregate; read at each connect
+  std::deque<LogEnd> log_ends_;            // in order; of this connection to the source
   Lsn floor_;
   PgSession target_;
   PgSession source_;

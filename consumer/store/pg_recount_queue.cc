@@ -5,6 +5,7 @@
 #include "consumer/core/recount_sql.h"
 #include "consumer/store/array_literal.h"
 #include "consumer/store/fence_table.h"
+#include "consumer/store/key_condition.h"
 #include "consumer/store/pg_recount.h"
 
 namespace tidemark {
@@ -211,12 +212,24 @@ std::optional<SuspectKeys> PgRecount::suspect_keys(std::size_t limit) {
   return std::nullopt;
 }
 
+// Rule F5: they are recounted later.
+void PgRecount::suspect_held(PgTransaction& transaction, const Aggregate& aggregate,
+                             const std::vector<std::string>& held) {
+  if (held.empty()) return;
+  transaction.run_sql(
+      {"note rows that another writer holds", "tidemark.suspects"},
+      "insert into tidemark.suspects (aggregate, counter, key, cause)"
+      " select " +
+          quote_literal(aggregate.name.text()) + ", c, k, " +
+          quote_literal(cause_name(SuspectCause::kLocked)) +
+          " from unnest($1::text[]) as k cross join unnest($2::text[]) as c on conflict do nothing",
+      {array_of(held), cell_array(aggregate)});
+}
+
 void PgRecount::request(AggregateIndex index, std::span<const std::string> keys) {
   const Aggregate& aggregate = declaration_.aggregate(index);
-  ArrayLiteral counters;
-  for (const Counter& counter : aggregate.counters) counters.add(counter.name);
   PgTransaction transaction(target_.get());
-  transaction.run("request_keys", {aggregate.name.text(), array_of(keys), counters.take(),
+  transaction.run("request_keys", {aggregate.name.text(), array_of(keys), cell_array(aggregate),
                                    std::string(cause_name(SuspectCause::kRequested))});
   transaction.commit();
 }
@@ -391,6 +404,27 @@ std::vector<std::string> PgRecount::note_partitions(
   if (!known.empty()) touch_until(transaction, known, log_end());
   transaction.commit();
   return grown;
+}
+
+// Counters that are suspect as a whole, and those of earlier repairs over these keys whose changes
+// are still on their way: their lag is in no ledger.
+std::vector<bool> PgRecount::repairs_of(PgTransaction& transaction, AggregateIndex index,
+                                        const KeySet& keys) const {
+  const Aggregate& aggregate = declaration_.aggregate(index);
+  std::vector<bool> repairs(aggregate.cells(), false);
+  const SqlResult ranges = transaction.run("whole_suspects", {aggregate.name.text()});
+  for (std::size_t row = 0; row < ranges.rows(); ++row) {
+    for (std::uint32_t c = 0; c < repairs.size(); ++c) {
+      if (aggregate.cell_name(CounterIndex(c)) == ranges.text(row, 0)) repairs[c] = true;
+    }
+  }
+  for (const Fence& fence : read_fences(transaction, declaration_)) {
+    if (fence.aggregate != index || !overlap(aggregate, fence.keys, keys)) continue;
+    for (std::size_t c = 0; c < repairs.size(); ++c) {
+      if (fence.repairs[c]) repairs[c] = true;
+    }
+  }
+  return repairs;
 }
 
 std::vector<OutstandingFence> PgRecount::fences() {

@@ -359,7 +359,7 @@ WalPositions PgStore::wal_positions() {
 std::vector<SuspectRange> PgStore::all_ranges(SuspectCause cause) const {
   std::vector<SuspectRange> ranges;
   for (std::uint32_t a = 0; a < declaration_.aggregates.size(); ++a) {
-    for (std::uint32_t c = 0; c < declaration_.aggregates[a].counters.size(); ++c) {
+    for (std::uint32_t c = 0; c < declaration_.aggregates[a].cells(); ++c) {
       ranges.push_back({AggregateIndex(a), CounterIndex(c), cause});
     }
   }

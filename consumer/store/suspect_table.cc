@@ -69,8 +69,8 @@ std::size_t add_suspects(PgTransaction& transaction, const Declaration& declarat
       causes.add(cause_name(cells[taken].cause));
     }
     const SqlResult added = transaction.run(
-        "add_suspects", {aggregate.name.text(), aggregate.counters[first.counter.value].name,
-                         keys.take(), causes.take(), std::string(cause_name(counted))});
+        "add_suspects", {aggregate.name.text(), aggregate.cell_name(first.counter), keys.take(),
+                         causes.take(), std::string(cause_name(counted))});
     new_ones += static_cast<std::size_t>(added.integer(0, 0));
     cells = cells.subspan(taken);
   }
@@ -88,7 +88,7 @@ void add_ranges(PgTransaction& transaction, const Declaration& declaration,
   for (const SuspectRange& range : sorted) {
     const Aggregate& aggregate = declaration.aggregate(range.aggregate);
     aggregates.add(aggregate.name.text());
-    counters.add(aggregate.counters[range.counter.value].name);
+    counters.add(aggregate.cell_name(range.counter));
     causes.add(cause_name(range.cause));
   }
   transaction.run("add_ranges", {aggregates.take(), counters.take(), causes.take(),

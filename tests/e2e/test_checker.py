@@ -27,7 +27,7 @@ from ops.stack.postgres import Postgres  # noqa: E402
 RECOMPUTE = """
 delete from aggregate_user; delete from aggregate_track; delete from aggregate_playlist;
 insert into aggregate_user (user_id, following_count, follower_count, repost_count, track_save_count, total_track_count,
-        track_count, playlist_count, album_count)
+        track_count, playlist_count, album_count, dominant_genre, dominant_genre_count)
 select u,
     (select count(*) from follows where follower_user_id = u and is_current and not is_delete),
     (select count(*) from follows where followee_user_id = u and is_current and not is_delete),
@@ -38,7 +38,11 @@ select u,
         and not is_unlisted),
     (select count(*) from playlists where playlist_owner_id = u and is_current and not is_delete and not is_private
         and not is_album),
-    (select count(*) from playlists where playlist_owner_id = u and is_current and not is_delete and not is_private and is_album)
+    (select count(*) from playlists where playlist_owner_id = u and is_current and not is_delete and not is_private and is_album),
+    (select genre from tracks where owner_id = u and is_current and not is_delete and is_available and stem_of is null
+        and not is_unlisted group by genre order by count(*) desc, max(created_at) desc, genre collate "C" nulls last limit 1),
+    (select count(*) from tracks where owner_id = u and is_current and not is_delete and is_available and stem_of is null
+        and not is_unlisted group by genre order by 1 desc limit 1)
 from (select user_id from users union select follower_user_id from follows union select followee_user_id from follows
       union select user_id from reposts union select user_id from saves union select owner_id from tracks
       union select playlist_owner_id from playlists) all_users(u);
@@ -62,6 +66,8 @@ CELLS = [("aggregate_user", "user_id", column) for column in (
     (table, key, column) for table, key in (("aggregate_track", "track_id"), ("aggregate_playlist", "playlist_id"))
     for column in ("repost_count", "save_count")]
 
+GENRE = {"dominant_genre", "dominant_genre_count"}
+
 # One change of a source row for each condition of the counters, and the cells that it must make differ.
 SOURCE_CHANGES = [
     ("update follows set is_delete = true where {follow}", {"following_count", "follower_count"}),
@@ -74,13 +80,15 @@ SOURCE_CHANGES = [
     ("update saves set is_delete = true where {save} and save_type = 'track'", {"track_save_count", "save_count"}),
     ("update saves set is_current = false where {save} and save_type = 'playlist'", {"save_count"}),
     ("update saves set is_delete = true where {save} and save_type = 'album'", {"save_count"}),
-    ("update tracks set is_delete = true where {track}", {"track_count", "total_track_count"}),
-    ("update tracks set is_current = false where {track}", {"track_count", "total_track_count"}),
-    ("update tracks set is_available = false where {track}", {"track_count", "total_track_count"}),
-    ("update tracks set stem_of = '{{}}' where {track}", {"track_count", "total_track_count"}),
-    ("update tracks set is_unlisted = true where {track}", {"track_count"}),
-    ("update tracks set owner_id = owner_id + 1 where {track}", {"track_count", "total_track_count"}),
-    ("update tracks set genre = 'Other' where {track}", set()),
+    ("update tracks set is_delete = true where {track}", {"track_count", "total_track_count"} | GENRE),
+    ("update tracks set is_current = false where {track}", {"track_count", "total_track_count"} | GENRE),
+    ("update tracks set is_available = false where {track}", {"track_count", "total_track_count"} | GENRE),
+    ("update tracks set stem_of = '{{}}' where {track}", {"track_count", "total_track_count"} | GENRE),
+    ("update tracks set is_unlisted = true where {track}", {"track_count"} | GENRE),
+    ("update tracks set owner_id = owner_id + 1 where {track}", {"track_count", "total_track_count"} | GENRE),
+    ("update tracks set genre = 'Other' where {track}", {"dominant_genre"}),
+    ("update tracks set genre = null where {track}", {"dominant_genre"}),
+    ("update tracks set blocknumber = null where {track}", set()),
     ("update playlists set is_delete = true where {playlist}", {"playlist_count"}),
     ("update playlists set is_current = false where {playlist}", {"playlist_count"}),
     ("update playlists set is_private = true where {playlist}", {"playlist_count"}),
@@ -95,7 +103,9 @@ FIRST = {
               f"from reposts where {ACTIVE} order by repost_type, ctid)",
     "save": "(user_id, save_item_id, txhash) in (select distinct on (save_type) user_id, save_item_id, txhash "
             f"from saves where {ACTIVE} order by save_type, ctid)",
-    "track": f"ctid = (select ctid from tracks where {ACTIVE} and is_available and stem_of is null and not is_unlisted limit 1)",
+    # The only one of its owner: whatever happens to it decides the genre.
+    "track": f"{ACTIVE} and track_id = (select min(track_id) from tracks where {ACTIVE} and is_available and stem_of is null "
+             "and not is_unlisted group by owner_id having count(*) = 1 and min(genre) <> 'Other' order by 1 limit 1)",
     "playlist": f"ctid = (select ctid from playlists where {ACTIVE} and not is_private and not is_album limit 1)",
 }
 
@@ -139,7 +149,7 @@ class Checker(Database):
         users, tracks, playlists, known = (self.sql(f"select count(*) from {t}")[0][0] for t in (
             "aggregate_user", "aggregate_track", "aggregate_playlist",
             "aggregate_playlist join playlists using (playlist_id) where is_current"))
-        self.assertEqual(8 * users + 2 * tracks + 2 * playlists + known, result.checked)
+        self.assertEqual(10 * users + 2 * tracks + 2 * playlists + known, result.checked)
 
     def test_each_kind_of_cell_wrong_by_one(self):
         for table, key, column in CELLS:
@@ -165,8 +175,48 @@ class Checker(Database):
         after = checker.check(self.dsn)
         self.assertEqual((before.checked + 2, 0), (after.checked, after.different))
 
+    def test_dominant_genre_wrong_and_null(self):
+        (id_, genre, count), = self.sql("select user_id, dominant_genre, dominant_genre_count from aggregate_user "
+                                        "where dominant_genre is not null order by 1 limit 1")
+        for column, wrong, was in (("dominant_genre", "'no such genre'", genre), ("dominant_genre", "null", genre),
+                                   ("dominant_genre_count", "dominant_genre_count + 1", str(count)),
+                                   ("dominant_genre_count", "null", str(count))):
+            with self.subTest(column=column, wrong=wrong):
+                self.sql(RECOMPUTE)
+                self.sql(f"update aggregate_user set {column} = {wrong} where user_id = %s", (id_,))
+                self.assertEqual([("aggregate_user", id_, column, was)],
+                                 [(d.table, d.key, d.column, d.expected) for d in checker.check(self.dsn).differences])
+                self.assertEqual(0, checker.check(self.dsn, recounted=False).different)
+
+    def test_dominant_genre_without_a_track_is_null_and_not_zero(self):
+        self.sql("insert into aggregate_user (user_id) values (777777)")
+        self.assertEqual([checker.Difference("aggregate_user", 777777, "dominant_genre_count", "null", "0")],
+                         checker.check(self.dsn).differences)
+
+    def test_dominant_genre_of_an_absent_row(self):
+        (id_,), = self.sql("delete from aggregate_user where user_id = (select min(user_id) from aggregate_user "
+                           "where dominant_genre is not null) returning user_id")
+        found = {d.column for d in checker.check(self.dsn).differences if d.key == id_}
+        self.assertTrue(found >= GENRE, found)
+
+    def test_dominant_genre_ties(self):
+        """Most, then the latest, then by bytes, null last: each user's tracks in the order from winner to loser."""
+        ties = {900001: [("a", 1), ("a", 1), ("b", 9)], 900002: [("b", 2), ("a", 1)], 900003: [("B", 1), ("a", 1), (None, 1)],
+                900004: [(None, 2), ("a", 1)], 900005: [(None, 1), (None, 1), ("a", 9)]}
+        for user, tracks in ties.items():
+            for number, (genre, day) in enumerate(tracks):
+                self.sql("insert into tracks (track_id, owner_id, is_current, is_delete, genre, created_at, updated_at) values "
+                         "(%s, %s, true, false, %s, timestamp '2026-01-01' + %s * interval '1 day', now())",
+                         (user * 10 + number, user, genre, day))
+        self.addCleanup(self.sql, "delete from tracks where owner_id > 900000")
+        found = {d.key: d.expected for d in checker.check(self.dsn).differences if d.column == "dominant_genre"}
+        self.assertEqual({900001: "a", 900002: "b", 900003: "B"}, found)  # an absent row's null is right for the others
+        counts = {d.key: d.expected for d in checker.check(self.dsn).differences if d.column == "dominant_genre_count"}
+        self.assertEqual({900001: "2", 900002: "1", 900003: "1", 900004: "1", 900005: "2"}, counts)
+
     def test_null_and_absent_are_zero(self):
-        self.sql("insert into aggregate_user (user_id, follower_count, album_count) values (777777, null, null)")
+        self.sql("insert into aggregate_user (user_id, follower_count, album_count, dominant_genre_count) "
+                 "values (777777, null, null, null)")
         self.sql("update aggregate_user set playlist_count = null where playlist_count = 0")
         self.sql("delete from aggregate_track where repost_count = 0 and save_count = 0")
         self.assertEqual(0, checker.check(self.dsn).different)
@@ -181,7 +231,7 @@ class Checker(Database):
                          [(d.table, d.key, d.column, d.expected, d.found) for d in checker.check(self.dsn).differences])
 
     def test_negative_value(self):
-        self.sql("insert into aggregate_user (user_id, follower_count) values (777777, -1)")
+        self.sql("insert into aggregate_user (user_id, follower_count, dominant_genre_count) values (777777, -1, null)")
         self.assertEqual(1, checker.check(self.dsn).different)
 
     def test_each_condition_on_the_source_rows(self):

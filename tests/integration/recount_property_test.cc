@@ -181,7 +181,12 @@ class History {
 
   void end_batch() {
     const Delta delta = fold_.take();
-    suspects_ += delta.suspect_cells.size() + delta.suspect_ranges.size();
+    // Recounted columns are suspect by each change.
+    const auto counts = [&](const auto& suspect) {
+      return suspect.counter.value < declaration_.aggregate(suspect.aggregate).counters.size();
+    };
+    suspects_ += static_cast<std::size_t>(std::ranges::count_if(delta.suspect_cells, counts) +
+                                          std::ranges::count_if(delta.suspect_ranges, counts));
     for (std::size_t a = 0; a < delta.aggregates.size(); ++a) add(delta.aggregates[a], sums_[a]);
   }
 

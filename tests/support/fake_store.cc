@@ -144,8 +144,8 @@ bool FakeDatabase::advance(std::span<const Advance> advances) {
 
 bool FakeDatabase::suspect(const Aggregate& aggregate, const Key& key, std::size_t counter,
                            SuspectCause cause) {
-  return suspects_.try_emplace({aggregate.name.name, key, aggregate.counters[counter].name}, cause)
-      .second;
+  const CounterIndex cell(static_cast<std::uint32_t>(counter));
+  return suspects_.try_emplace({aggregate.name.name, key, aggregate.cell_name(cell)}, cause).second;
 }
 
 // Gives how many cells are suspect from now on as their value is below zero.
@@ -172,8 +172,7 @@ std::size_t FakeDatabase::add(const Delta& delta) {
   }
   for (const SuspectRange& range : delta.suspect_ranges) {
     const Aggregate& aggregate = declaration_.aggregate(range.aggregate);
-    ranges_.try_emplace({aggregate.name.name, aggregate.counters[range.counter.value].name},
-                        range.cause);
+    ranges_.try_emplace({aggregate.name.name, aggregate.cell_name(range.counter)}, range.cause);
   }
   std::size_t negative = 0;
   for (std::size_t a = 0; a < delta.aggregates.size(); ++a) {
@@ -209,8 +208,8 @@ WalPositions FakeDatabase::wal() const {
 
 void FakeDatabase::suspect_all(SuspectCause cause) {
   for (const Aggregate& aggregate : declaration_.aggregates) {
-    for (const Counter& counter : aggregate.counters) {
-      ranges_.try_emplace({aggregate.name.name, counter.name}, cause);
+    for (std::uint32_t c = 0; c < aggregate.cells(); ++c) {
+      ranges_.try_emplace({aggregate.name.name, aggregate.cell_name(CounterIndex(c))}, cause);
     }
   }
 }

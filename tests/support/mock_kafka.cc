@@ -155,6 +155,10 @@ void MockKafka::fail_next(Api api, const std::vector<int>& codes) {
                                           errors.size(), errors.data());
 }
 
+void MockKafka::fail_no_more(Api api) {
+  rd_kafka_mock_clear_request_errors(impl_->cluster.get(), static_cast<std::int16_t>(api));
+}
+
 void MockKafka::fail_topic(const std::string& topic, int code) {
   rd_kafka_mock_topic_set_error(impl_->cluster.get(), topic.c_str(),
                                 static_cast<rd_kafka_resp_err_t>(code));

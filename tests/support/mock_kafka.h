@@ -59,6 +59,7 @@ class MockKafka {
   // The next requests of this kind fail with these codes (rd_kafka_resp_err_t), one each.
   // RD_KAFKA_RESP_ERR__TRANSPORT cuts the connection.
   void fail_next(Api api, const std::vector<int>& codes);
+  void fail_no_more(Api api);  // forgets what fail_next() still holds
   // Every request about a topic fails so from now on; 0 ends it.
   void fail_topic(const std::string& topic, int code);
   // One broker (counted from 1), or all with -1.

@@ -213,7 +213,7 @@ class FoldTester {
   }
   std::string name_of(AggregateIndex aggregate, CounterIndex counter) const {
     const Aggregate& declared = declaration_.aggregate(aggregate);
-    return declared.name.name + "." + declared.counters[counter.value].name;
+    return declared.name.name + "." + declared.cell_name(counter);
   }
   template <class Visit>
   void each_row(const Delta& delta, Visit visit) const {
