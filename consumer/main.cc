@@ -1,5 +1,7 @@
 // The command line.
 #include <CLI/CLI.hpp>
+#include <chrono>
+#include <cstdint>
 #include <cstdio>
 #include <exception>
 #include <string>
@@ -8,6 +10,7 @@
 #include "consumer/service/exit_code.h"
 #include "consumer/service/recount_commands.h"
 #include "consumer/service/replay_commands.h"
+#include "consumer/service/verify_command.h"
 
 namespace {
 
@@ -23,7 +26,7 @@ constexpr const char* kDescription =
     "  tidemark status   --config tidemark.toml     how far each partition is, what is wrong";
 
 constexpr const char* kFooter =
-    "Exit codes: 0 well, 64 usage, 65 not found, 69 unreachable, 70 bug, 75 try again,\n"
+    "Exit codes: 0 well, 1 drift, 64 usage, 65 not found, 69 unreachable, 70 bug, 75 try again,\n"
     "77 denied, 78 configuration or declarations.";
 
 // The command that was asked for; set by CLI11's callbacks.
@@ -152,6 +155,22 @@ void add_replay(CLI::App& app, const CommonOptions& common, Action& action) {
   });
 }
 
+void add_verify(CLI::App& app, const CommonOptions& common, Action& action) {
+  CLI::App* verify = app.add_subcommand(
+      "verify",
+      "Recounts every cell beside the stream and writes nothing. Lag is taken out by reading what\n"
+      "is on its way. Exits 1 when a cell is wrong.");
+  static tidemark::VerifyCommand command;
+  static std::int64_t patience = command.patience.count();
+  verify->add_option("--aggregate", command.aggregates, "only these, as schema.table");
+  verify->add_option("--patience", patience, "seconds to wait for Debezium")->capture_default_str();
+  verify->add_flag("--json", command.json, "for machines");
+  verify->callback([&] {
+    command.patience = std::chrono::seconds(patience);
+    action = [&] { return tidemark::verify_command(common, command); };
+  });
+}
+
 void add_drift(CLI::App& app, const CommonOptions& common, Action& action) {
   CLI::App* drift =
       app.add_subcommand("drift", "Cells that were wrong, for another reason than lag.");
@@ -197,6 +216,7 @@ int main(int argc, char** argv) {
   add_parked(app, common, action);
   add_recount(app, common, action);
   add_replay(app, common, action);
+  add_verify(app, common, action);
   add_drift(app, common, action);
   try {
     app.parse(argc, argv);

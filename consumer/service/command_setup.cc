@@ -2,12 +2,14 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <variant>
 #include <vector>
 
 #include "consumer/core/declaration_toml.h"
 #include "consumer/kafka/kafka_options.h"
+#include "consumer/service/kafka_log.h"
 #include "consumer/service/log.h"
 
 namespace tidemark {
@@ -43,6 +45,32 @@ Declaration read_declaration(const Config& config) {
   auto loaded = load_declaration(config.schemas);
   if (auto* errors = std::get_if<std::vector<DeclarationError>>(&loaded)) refuse(*errors);
   return std::move(std::get<Declaration>(loaded));
+}
+
+std::vector<AggregateIndex> named_aggregates(const Declaration& declaration,
+                                             std::span<const std::string> names) {
+  std::vector<AggregateIndex> found;
+  for (const std::string& name : names) {
+    const auto same = [&](const Aggregate& aggregate) {
+      return aggregate.name.text() == name || aggregate.name.name == name;
+    };
+    const auto it = std::ranges::find_if(declaration.aggregates, same);
+    if (it == declaration.aggregates.end()) {
+      throw WorldError(ErrorKind::kConfig,
+                       fmt::format("no aggregate '{}' is declared: name it as schema.table", name));
+    }
+    found.emplace_back(static_cast<std::uint32_t>(it - declaration.aggregates.begin()));
+  }
+  return found;
+}
+
+KafkaOptions kafka_beside_group(const Config& config,
+                                const std::map<std::string, TopicTables>& topics) {
+  KafkaOptions kafka;
+  kafka.properties = config.kafka;
+  kafka.on_log = log_kafka;
+  for (const auto& [topic, tables] : topics) kafka.topics.push_back(topic);
+  return kafka;
 }
 
 }  // namespace tidemark

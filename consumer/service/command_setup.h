@@ -1,8 +1,14 @@
-// What every subcommand begins with. Both print what is wrong, by file, line and column, on
+// What subcommands begin with. The first two print what is wrong, by file, line and column, on
 // standard error and throw WorldError(kConfig).
 #pragma once
 
+#include <map>
+#include <span>
+#include <string>
+#include <vector>
+
 #include "consumer/core/declaration.h"
+#include "consumer/kafka/kafka_options.h"
 #include "consumer/service/commands.h"
 #include "consumer/service/config.h"
 
@@ -11,5 +17,13 @@ namespace tidemark {
 // Also sets up the log, at the command line's level or the configuration's.
 Config read_config(const CommonOptions& common);
 Declaration read_declaration(const Config& config);
+
+// By schema.table, or the table's name alone. Throws WorldError(kConfig) for one that isn't
+// declared.
+std::vector<AggregateIndex> named_aggregates(const Declaration& declaration,
+                                             std::span<const std::string> names);
+// For reading these topics beside the group.
+KafkaOptions kafka_beside_group(const Config& config,
+                                const std::map<std::string, TopicTables>& topics);
 
 }  // namespace tidemark

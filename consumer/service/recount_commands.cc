@@ -24,23 +24,6 @@ using Steady = std::chrono::steady_clock;
 
 constexpr milliseconds kLook{200};
 
-std::vector<AggregateIndex> named_aggregates(const Declaration& declaration,
-                                             const RecountCommand& command) {
-  std::vector<AggregateIndex> found;
-  for (const std::string& name : command.aggregates) {
-    const auto same = [&](const Aggregate& aggregate) {
-      return aggregate.name.text() == name || aggregate.name.name == name;
-    };
-    const auto it = std::ranges::find_if(declaration.aggregates, same);
-    if (it == declaration.aggregates.end()) {
-      throw WorldError(ErrorKind::kConfig,
-                       fmt::format("no aggregate '{}' is declared: name it as schema.table", name));
-    }
-    found.emplace_back(static_cast<std::uint32_t>(it - declaration.aggregates.begin()));
-  }
-  return found;
-}
-
 // False when a stop was asked for: what was begun goes on with the next recounter.
 template <class Done>
 bool wait_until(Recounting& recounting, Done done) {
@@ -96,7 +79,7 @@ ExitCode recount_command(const CommonOptions& common, const RecountCommand& comm
     throw WorldError(ErrorKind::kConfig,
                      "[recount] enabled is false: there is nothing to recount from");
   }
-  const std::vector<AggregateIndex> aggregates = named_aggregates(declaration, command);
+  const std::vector<AggregateIndex> aggregates = named_aggregates(declaration, command.aggregates);
   Metrics metrics(TIDEMARK_VERSION, declaration_hash(declaration));
   Recounting recounting(config, declaration, metrics.recount());
   PgRecount store(declaration,

@@ -19,7 +19,6 @@
 #include "consumer/kafka/topic_reader.h"
 #include "consumer/service/backoff.h"
 #include "consumer/service/command_setup.h"
-#include "consumer/service/kafka_log.h"
 #include "consumer/service/postgres.h"
 #include "consumer/service/progress.h"
 #include "consumer/service/service.h"
@@ -112,19 +111,11 @@ class Replay {
   Steady::time_point begun_ = Steady::now();
 };
 
-KafkaOptions kafka_options(const Config& config, const Topics& topics) {
-  KafkaOptions kafka;
-  kafka.properties = config.kafka;
-  kafka.on_log = log_kafka;
-  for (const auto& [topic, tables] : topics) kafka.topics.push_back(topic);
-  return kafka;
-}
-
 Replay::Replay(const Config& config, const Declaration& declaration, const ReplayCommand& command)
     : topics_(chosen_topics(resolve_topics(config.topics, declaration), command.topics)),
       command_(command),
       from_(parse_replay_from(command.from).value()),
-      kafka_(kafka_options(config, topics_)),
+      kafka_(kafka_beside_group(config, topics_)),
       end_offsets_(kafka_),
       store_(declaration, {.pg = pg_options(config, Role::kService), .group_id = group_id(config)}),
       decoder_(declaration, config.pipeline.decode),

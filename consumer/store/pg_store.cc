@@ -9,6 +9,7 @@
 #include "consumer/core/kill_point.h"
 #include "consumer/store/apply_sql.h"
 #include "consumer/store/array_literal.h"
+#include "consumer/store/progress_table.h"
 #include "consumer/store/suspect_table.h"
 
 namespace tidemark {
@@ -23,19 +24,7 @@ select b.topic, b.partition, -1, $3::text, 1,
   from unnest($1::text[], $2::integer[]) as b(topic, partition)
 on conflict (topic, partition) do update
    set owner = excluded.owner, epoch = p.epoch + 1, updated_at = now()
-returning p.topic, p.partition, p.epoch, p.next_offset, p.mark_commit, p.mark_lsn,
-          p.fingerprint_offset, p.fingerprint_timestamp, p.fingerprint_key, p.fingerprint_value,
-          p.touch_below, p.touch_until,
-          (select count(*) from tidemark.parked k
-            where k.topic = p.topic and k.partition = p.partition))";
-
-// One row per (partition, hash): an array in a result would have to be parsed.
-constexpr const char* kSeenSql = R"(
-select b.at - 1, s.hash from unnest($1::text[], $2::integer[])
-    with ordinality as b(topic, partition, at)
-  join tidemark.progress p on p.topic = b.topic and p.partition = b.partition
-  cross join lateral unnest(p.seen_at_mark) with ordinality as s(hash, place)
- order by b.at, s.place)";
+returning )";
 
 // What a fence took out of the batch, in key order (rule P2, DESIGN 4.5).
 constexpr const char* kSkippedSql = R"(
@@ -101,30 +90,6 @@ std::optional<std::string> bytea_text(const std::optional<std::string>& bytes) {
 
 std::uint64_t unsigned_bits(std::int64_t stored) { return std::bit_cast<std::uint64_t>(stored); }
 
-// A row of kClaimSql; the identities at the mark come apart.
-Claimed read_claimed(const SqlResult& rows, std::size_t row) {
-  Claimed claimed;
-  claimed.where = {std::string(rows.text(row, 0)),
-                   Partition(static_cast<std::int32_t>(rows.integer(row, 1)))};
-  claimed.epoch = Epoch(rows.integer(row, 2));
-  claimed.next = Offset(rows.integer(row, 3));
-  if (const auto lsn = rows.optional_integer(row, 5)) {
-    Position position{std::nullopt, Lsn(unsigned_bits(*lsn))};
-    if (const auto commit = rows.optional_integer(row, 4)) {
-      position.last_commit = Lsn(unsigned_bits(*commit));
-    }
-    claimed.mark.position = position;
-  }
-  if (const auto offset = rows.optional_integer(row, 6)) {
-    claimed.fingerprint = Fingerprint{Offset(*offset), KafkaTimestamp(rows.integer(row, 7)),
-                                      Hash64(unsigned_bits(rows.integer(row, 8))),
-                                      Hash64(unsigned_bits(rows.integer(row, 9)))};
-  }
-  claimed.touch_only = {Offset(rows.integer(row, 10)), Lsn(unsigned_bits(rows.integer(row, 11)))};
-  claimed.parked = unsigned_bits(rows.integer(row, 12));
-  return claimed;
-}
-
 auto cell_of(const SuspectCell& cell) { return std::tie(cell.aggregate, cell.counter, cell.key); }
 
 // Both in the order of their primary key, so that two members wait in line. A cell that is suspect
@@ -175,8 +140,8 @@ void PgStore::prepare(PgConnection& connection) {
   connection.prepare({"forget_ledger", "tidemark.ledger"}, "delete from tidemark.ledger");
   connection.prepare({"forget_fences", "tidemark.fences"}, "delete from tidemark.fences");
   connection.prepare({"book_skipped", "tidemark.ledger"}, kSkippedSql);
-  connection.prepare({"claim", "tidemark.progress"}, kClaimSql);
-  connection.prepare({"read_seen", "tidemark.progress"}, kSeenSql);
+  connection.prepare({"claim", "tidemark.progress"}, std::string(kClaimSql) + kClaimedColumns);
+  prepare_seen(connection);
   connection.prepare({"advance", "tidemark.progress"}, kAdvanceSql);
   connection.prepare({"park", "tidemark.parked"}, kParkSql);
   connection.prepare({"wal_positions", ""}, kWalSql);
@@ -216,11 +181,7 @@ std::vector<Claimed> PgStore::claim(std::span<const TopicPartition> partitions) 
     claimed.push_back(read_claimed(rows, row));
     TIDEMARK_CHECK(claimed.back().where == wanted[row]);  // the identities below go by place
   }
-  const SqlResult seen = transaction.run("read_seen", keys);
-  for (std::size_t row = 0; row < seen.rows(); ++row) {
-    const auto at = static_cast<std::size_t>(seen.integer(row, 0));
-    claimed.at(at).mark.seen.emplace_back(unsigned_bits(seen.integer(row, 1)));
-  }
+  read_seen(transaction, *keys[0], *keys[1], claimed);
   TIDEMARK_KILL_POINT("X9");
   transaction.commit();
   return claimed;

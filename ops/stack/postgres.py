@@ -14,6 +14,8 @@ from .process import Process, StackError, run
 
 _USER = "postgres"
 _READY_S_MAX = 60
+_XID_STEP = 2_000_000_000
+_XIDS_PER_SEGMENT = 1 << 20
 
 _SETTINGS = {
     "listen_addresses": ports.HOST,
@@ -39,12 +41,14 @@ class Postgres:
 
     Postgres refuses to run as root, so root runs it as the Unix user `postgres`, who must be able
     to pass through every parent of `workdir`. `fsync=False` is right for tests that kill processes,
-    as the kernel survives these; `settings` go to postgresql.conf last.
+    as the kernel survives these; `settings` go to postgresql.conf last. `next_xid`: a new cluster's
+    transaction ids begin about there, as in one that has run for years.
     """
 
     def __init__(self, workdir: str, *, name: str = "postgres", fsync: bool = True,
-                 settings: dict[str, str] | None = None):
+                 settings: dict[str, str] | None = None, next_xid: int | None = None):
         self.bin = _find_bin()
+        self.next_xid = next_xid
         self.folder = os.path.join(workdir, name)
         self.data = os.path.join(self.folder, "data")
         self.port = ports.reserve()
@@ -58,6 +62,8 @@ class Postgres:
         """Makes the cluster at the first call, then runs it until it takes connections."""
         if not os.path.exists(os.path.join(self.data, "PG_VERSION")):
             self._initdb()
+            if self.next_xid:
+                self._age_to(self.next_xid)
         self._start_server()
 
     def stop(self, mode: str = "fast") -> None:
@@ -128,6 +134,22 @@ class Postgres:
         run([f"{self.bin}/initdb", "-D", self.data, "-U", _USER, "-A", "trust", "-E", "UTF8",
              "--locale=C.UTF-8", "--no-sync", "--no-instructions"], "initdb", user=_USER)
         self._write_settings(self.settings)
+
+    def _age_to(self, xid: int) -> None:
+        """In steps below 2^31, each frozen: what is older would be out of reach."""
+        for step in range(_XID_STEP, xid + _XID_STEP, _XID_STEP):
+            step = min(step, xid)
+            # The page of the commit log that the next id is looked up in must be there.
+            segment = os.path.join(self.data, "pg_xact", f"{step // _XIDS_PER_SEGMENT:04X}")
+            run(["/usr/bin/dd", "if=/dev/zero", f"of={segment}", "bs=262144", "count=1", "status=none"],
+                "a segment of pg_xact", user=_USER)
+            run([f"{self.bin}/pg_resetwal", "-x", str(step), "-D", self.data], "pg_resetwal", user=_USER)
+            self._start_server()
+            self.execute("update pg_database set datallowconn = true")
+            for (database,) in self.execute("select datname from pg_database"):
+                self.execute("vacuum (freeze)", dbname=database)
+            self.execute("update pg_database set datallowconn = false where datname = 'template0'")
+            self.stop()
 
     def _make_folder(self) -> None:
         os.makedirs(self.folder, exist_ok=True)

@@ -35,7 +35,7 @@ class Stack:
     def __init__(self, *, parts: tuple[str, ...] = PARTS, keep: bool = False, fsync: bool = False,
                  postgres_settings: dict[str, str] | None = None,
                  kafka_settings: dict[str, str] | None = None,
-                 connect_settings: dict[str, str] | None = None):
+                 connect_settings: dict[str, str] | None = None, next_xid: int | None = None):
         unknown = set(parts) - set(PARTS)
         if unknown or ("connect" in parts and "kafka" not in parts):
             raise ValueError(f"parts are {PARTS}, and connect needs kafka; got {parts}")
@@ -49,8 +49,8 @@ class Stack:
         self._extra: list[Postgres] = []
         self._handlers: dict[int, object] = {}
         try:
-            self.postgres = Postgres(self.folder, fsync=fsync, settings=postgres_settings) \
-                if "postgres" in parts else None
+            self.postgres = Postgres(self.folder, fsync=fsync, settings=postgres_settings,
+                                     next_xid=next_xid) if "postgres" in parts else None
             self.kafka = Kafka(self.folder, settings=kafka_settings) if "kafka" in parts else None
             self.connect = Connect(self.folder, self.kafka, settings=connect_settings) \
                 if "connect" in parts else None

@@ -113,7 +113,7 @@ def frozen_at(point):
         def stopped():
             if feed.left > 1000:
                 feed.some(0.005)
-            return _is_stopped(zombie.process.pid)
+            return is_stopped(zombie.process.pid)
         wait_until(stopped, DIE_S_MAX, f"{zombie.name} stops at {point}")
         wait_until(lambda: set(world.owners()) == {other.process.pid}, STATE_S_MAX, "the new owner has everything")
         feed.some(0.02)
@@ -127,7 +127,7 @@ def frozen_at(point):
     return scenario
 
 
-def _is_stopped(pid):
+def is_stopped(pid):
     try:
         with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as stat:
             return stat.read().rpartition(")")[2].split()[0] == "T"

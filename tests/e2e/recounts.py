@@ -17,15 +17,16 @@ DRIFT = 5
 
 
 @contextlib.contextmanager
-def recounting(world, seed, *, members=2, pass_every_ms=ALWAYS_MS, kill=None, **options):
-    """Database, connector, members and load; a pass ends and another begins all the time."""
+def recounting(world, seed, *, members=2, pass_every_ms=ALWAYS_MS, kill=None, armed=0, **options):
+    """Database, connector, members and load; a pass ends and another begins all the time. `kill` arms a member: the first
+    one mostly recounts."""
     world.pass_every_ms = pass_every_ms
     world.make_database()
     world.make_topics()
     world.make_connector()
     world.migrate()
     for number in range(members):
-        world.member(kill=kill if number == 0 else None)
+        world.member(kill=kill if number == armed else None)
     load = Load(world, seed, **options)
     try:
         world.wait_more(500)

@@ -25,11 +25,13 @@ LOGICAL_KEYS = ";".join(f"public.{table}:{columns}" for table, columns in {
     "reposts": "user_id,repost_item_id,repost_type",
     "saves": "user_id,save_item_id,save_type",
     "tracks": "track_id", "playlists": "playlist_id", "users": "user_id"}.items())
+SIGNALS = "public.debezium_signal"
 PARTITIONS = 2
 DRAIN_S_MAX = 120    # for a slow machine; past this something is stuck
 COMMAND_S_MAX = 90
 SESSION_MS = 4000    # a killed member's partitions wait so long for their new owner
 PRODUCERS_MS = 4000  # Connect's producer looks at the topics each second here
+NEXT_XID = (1 << 32) - 600_000  # so that ids come again while scenarios run
 STACK_SETTINGS = {"group.min.session.timeout.ms": "1000"}
 
 AUDIT = """
@@ -119,9 +121,11 @@ class World:
     def make_connector(self, logical_keys=True):
         self.connector = self.name
         self.recounted = True
+        self.sql(f"create table {SIGNALS} (id varchar(42) primary key, type varchar(32) not null, data varchar(2048))")
         self.stack.connect.create_connector(self.name, debezium_config(
-            self.stack.postgres, self.name, [f"public.{table}" for table in TABLES], prefix=self.name,
-            slot=self.name, publication=self.name, message_key_columns=LOGICAL_KEYS if logical_keys else ""))
+            self.stack.postgres, self.name, [f"public.{table}" for table in TABLES] + [SIGNALS], prefix=self.name,
+            slot=self.name, publication=self.name, message_key_columns=LOGICAL_KEYS if logical_keys else "",
+            extra={"signal.data.collection": SIGNALS}))
 
     def write_config(self, name, port, *, kafka=None, connection=None, schemas=None, group=None, limits=""):
         """A member's configuration; `kafka` are further librdkafka properties."""

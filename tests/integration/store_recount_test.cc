@@ -4,10 +4,8 @@
 #include <string>
 #include <vector>
 
-#include "consumer/core/fold.h"
-#include "consumer/store/migrate.h"
 #include "consumer/store/pg_recount.h"
-#include "tests/support/pg_fixture.h"
+#include "tests/support/follows_fixture.h"
 
 namespace tidemark::testing {
 namespace {
@@ -17,123 +15,8 @@ using ::testing::ElementsAre;
 using ::testing::IsEmpty;
 
 constexpr milliseconds kPatience{2'000};
-const std::string kFollowers = "select user_id, followers from public.aggregate_user order by 1";
 
-// public.follows: a live row adds one to its followee's followers.
-Declaration with_follows() {
-  Declaration declaration = small_declaration();
-  Table follows;
-  follows.name = {"public", "follows"};
-  const auto column = [](std::string name, ColumnType type) {
-    Column made;
-    made.name = std::move(name);
-    made.type = type;
-    return made;
-  };
-  follows.columns = {column("id", ColumnType::kInteger), column("followee", ColumnType::kInteger),
-                     column("live", ColumnType::kBoolean)};
-  follows.primary_key = {ColumnIndex(0)};
-  follows.active = {{{ColumnIndex(2), Condition::OneOf{{Constant(true)}}}}};
-  follows.contributions = {{AggregateIndex(kUsers), CounterIndex(0), ColumnIndex(1), {}}};
-  follows.file = "schemas/tables/follows.toml";
-  declaration.tables.insert(declaration.tables.begin(), follows);
-  for (Aggregate& aggregate : declaration.aggregates) {
-    for (Lookup& lookup : aggregate.lookups) lookup.table = TableIndex(1);
-  }
-  return declaration;
-}
-
-class StoreRecount : public StoreTest {
- protected:
-  StoreRecount() {
-    sql("create table public.follows (id integer primary key, followee integer not null,"
-        " live boolean not null)");
-    sql("create index on public.follows (followee)");
-    sql("alter table public.follows replica identity full");
-    migrate({options(), "counters", ""}, follows_);
-    claim();
-  }
-
-  static PgStoreOptions recounted(PgStoreOptions options) {
-    options.recounted = true;
-    return options;
-  }
-
-  void claim() {
-    const Claimed claimed = store_.claim(std::vector{at(0)})[0];
-    fold_.reset(std::vector<FoldPartition>{
-        {at(0), claimed.epoch, claimed.next, claimed.mark, claimed.touch_only}});
-    next_ = std::max<std::int64_t>(0, claimed.next.value);
-  }
-
-  // Inserts a live row, and gives the event that it makes: its transaction and its place in the
-  // log.
-  Change follow(int id, int followee) {
-    const std::string both = sql("with row as (insert into public.follows values (" +
-                                 std::to_string(id) + ", " + std::to_string(followee) +
-                                 ", true) returning id) select pg_current_xact_id()::xid, "
-                                 "pg_current_wal_insert_lsn() - '0/0' from row");
-    const auto bar = both.find('|');
-    Change change;
-    change.table = TableIndex(0);
-    change.op = Op::kCreate;
-    change.tx_id = std::stoull(both.substr(0, bar));
-    // The row's record begins at or after the position read before it was written.
-    change.position = Position{Lsn(std::stoull(both.substr(bar + 1)) - 1),
-                               Lsn(std::stoull(both.substr(bar + 1)))};
-    change.after = {std::int64_t{id}, std::int64_t{followee}, true};
-    return change;
-  }
-
-  void fold(const Change& change) {
-    Record record;
-    record.topic = "t";
-    record.offset = Offset(next_++);
-    fold_.add_change(record, change);
-  }
-  ApplyResult apply() { return store_.apply(fold_.take()); }
-  ApplyResult apply(const Change& change) {
-    fold(change);
-    return apply();
-  }
-
-  SliceResult recount(KeySet keys) {
-    return recount_.recount(AggregateIndex(kUsers), std::move(keys), kPatience, nullptr);
-  }
-  SliceResult recount_all() { return recount(KeySet{}); }
-  SliceResult recount_key(const std::string& key) { return recount(KeySet{.listed = {{key}}}); }
-  // The pass that every state begins with.
-  void first_pass() {
-    while (const auto pass = pass_in_hand()) move(*pass);
-  }
-  std::optional<Pass> pass_in_hand() {
-    const auto pass = recount_.current_pass();
-    return pass ? pass : recount_.begin_due_pass(milliseconds(3'600'000));
-  }
-  void move(const Pass& pass, std::size_t rows = 1'000) {
-    KeySet keys{.from = pass.next_key,
-                .to = recount_.range_end(pass.aggregate, pass.next_key, rows)};
-    const bool last = !keys.to && pass.last_aggregate;
-    ASSERT_TRUE(recount_.recount(pass.aggregate, std::move(keys), kPatience, &pass).taken);
-    if (last) recount_.end_pass(pass);
-  }
-  std::vector<DriftRow> drop_all() {
-    std::vector<std::int64_t> ids;
-    for (const OutstandingFence& fence : recount_.fences()) ids.push_back(fence.id);
-    return recount_.drop_fences(ids);
-  }
-  // As if the state had run for long: nothing suspect, no fence.
-  void settle() {
-    first_pass();
-    drop_all();
-  }
-
-  const Declaration follows_ = with_follows();
-  PgStore store_{follows_, recounted(store_options())};
-  PgRecount recount_{follows_, {options(), "no_such_slot"}};
-  Fold fold_{follows_, NotNewPolicy::kSuspect};
-  std::int64_t next_ = 0;
-};
+using StoreRecount = FollowsTest;
 
 TEST_F(StoreRecount, ANewStateIsSuspectUntilItsFirstPass) {
   sql("insert into public.follows values (1, 7, true), (2, 7, true), (3, 8, false)");

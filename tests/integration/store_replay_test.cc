@@ -9,7 +9,7 @@
 #include "consumer/store/migrate.h"
 #include "consumer/store/pg_recount.h"
 #include "consumer/store/pg_replay.h"
-#include "tests/support/pg_fixture.h"
+#include "tests/support/follows_fixture.h"
 
 namespace tidemark::testing {
 namespace {
@@ -24,35 +24,10 @@ const std::string kSuspects =
 const std::string kPlaces =
     "select partition, next_offset, end_offset from tidemark.replays order by partition";
 
-// public.follows: a live row adds one to its followee's followers.
-Declaration with_follows() {
-  Declaration declaration = small_declaration();
-  Table follows;
-  follows.name = {"public", "follows"};
-  const auto column = [](std::string name, ColumnType type) {
-    Column made;
-    made.name = std::move(name);
-    made.type = type;
-    return made;
-  };
-  follows.columns = {column("id", ColumnType::kInteger), column("followee", ColumnType::kInteger),
-                     column("live", ColumnType::kBoolean)};
-  follows.primary_key = {ColumnIndex(0)};
-  follows.active = {{{ColumnIndex(2), Condition::OneOf{{Constant(true)}}}}};
-  follows.contributions = {{AggregateIndex(kUsers), CounterIndex(0), ColumnIndex(1), {}}};
-  follows.file = "schemas/tables/follows.toml";
-  declaration.tables.insert(declaration.tables.begin(), follows);
-  for (Aggregate& aggregate : declaration.aggregates) {
-    for (Lookup& lookup : aggregate.lookups) lookup.table = TableIndex(1);
-  }
-  return declaration;
-}
-
 class StoreReplay : public StoreTest {
  protected:
   StoreReplay() {
-    sql("create table public.follows (id integer primary key, followee integer not null,"
-        " live boolean not null)");
+    sql(kFollowsSchema);
     migrate({options(), "counters", ""}, follows_);
     // As if the state had run for long: nothing suspect.
     PgStoreOptions member = store_options();

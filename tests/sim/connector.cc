@@ -70,4 +70,33 @@ void Connector::snapshot_row() {
   trace_.say("connector row {} of a snapshot", row);
 }
 
+Change change_of(const Source& source, const Message& message) {
+  Change change;
+  change.table = TableIndex(0);
+  change.position = message.position;
+  if (!message.event) {
+    change.op = Op::kRead;
+    change.after = image_of(message.row, message.image);
+    return change;
+  }
+  const Event& event = source.events()[*message.event];
+  change.op = event.op;
+  change.tx_id = source.commits()[event.commit].id & 0xFFFFFFFFU;
+  change.has_key = event.has_key;
+  if (event.has_before) change.before = image_of(event.row, event.before);
+  change.after = image_of(event.row, event.after);
+  return change;
+}
+
+Record record_at(std::uint32_t slot, std::size_t partition, std::int64_t offset) {
+  Record record;
+  record.slot = slot;
+  record.topic = "things";
+  record.partition = Partition(static_cast<std::int32_t>(partition));
+  record.offset = Offset(offset);
+  record.key = "k";
+  record.value = "v";
+  return record;
+}
+
 }  // namespace tidemark::sim

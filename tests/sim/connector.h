@@ -6,6 +6,7 @@
 #include <set>
 #include <vector>
 
+#include "consumer/core/change.h"
 #include "consumer/core/position.h"
 #include "tests/sim/source.h"
 
@@ -49,5 +50,9 @@ class Connector {
   std::size_t next_ = 0;                // of Source::events()
   std::set<std::size_t> without_last_;  // the transactions that are sent with none
 };
+
+// A message as the decoder would give it.
+Change change_of(const Source& source, const Message& message);
+Record record_at(std::uint32_t slot, std::size_t partition, std::int64_t offset);
 
 }  // namespace tidemark::sim

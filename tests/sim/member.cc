@@ -129,14 +129,8 @@ void Member::poll() {
 }
 
 void Member::feed(Slot& slot, std::uint32_t index, const Message& message) {
-  Record record;
-  record.slot = index;
-  record.topic = "things";
-  record.partition = Partition(static_cast<std::int32_t>(slot.partition));
-  record.offset = Offset(slot.next++);
-  record.key = "k";
-  record.value = "v";
-  Change change = change_of(message);
+  const Record record = record_at(index, slot.partition, slot.next++);
+  Change change = change_of(source_, message);
   const bool tie = message.event && change.has_key && slot.last == change.position;
   if (message.event && change.has_key && change.position > slot.last) slot.last = change.position;
   if (tie && !rules_.has(Rule::kTie)) {
@@ -145,24 +139,6 @@ void Member::feed(Slot& slot, std::uint32_t index, const Message& message) {
   }
   if (!rules_.has(Rule::kMark)) change.position->last_commit = Lsn(made_up_++);
   fold_.add_change(record, change);
-}
-
-Change Member::change_of(const Message& message) const {
-  Change change;
-  change.table = TableIndex(0);
-  change.position = message.position;
-  if (!message.event) {
-    change.op = Op::kRead;
-    change.after = image_of(message.row, message.image);
-    return change;
-  }
-  const Event& event = source_.events()[*message.event];
-  change.op = event.op;
-  change.tx_id = source_.commits()[event.commit].id & 0xFFFFFFFFU;
-  change.has_key = event.has_key;
-  if (event.has_before) change.before = image_of(event.row, event.before);
-  change.after = image_of(event.row, event.after);
-  return change;
 }
 
 // --- apply --------------------------------------------------------------------------------------

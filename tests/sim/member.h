@@ -68,7 +68,6 @@ class Member {
   bool locks_free() const;
   bool may_advance(const Delta& delta) const;
   void feed(Slot& slot, std::uint32_t index, const Message& message);
-  Change change_of(const Message& message) const;
   SourceSnapshot snapshot_for_waiting();
   const FenceSet& fences_in_force();
   void lock_ledger();

@@ -11,34 +11,36 @@
 namespace tidemark::sim {
 
 enum class Rule : std::uint8_t {
-  kOffset,       // P1: the stored offset is the batch's
-  kEpoch,        // P1: the epoch is mine
-  kMark,         // N1: what is below the mark is not new
-  kTie,          // N1: what is at the mark with another identity is new
-  kNullStays,    // N2, of the connector: what came without a last commit comes so again
-  kNotNew,       // N1: what is not new makes suspect (rather than being dropped)
-  kVisible,      // F2: every transaction of the batch is visible
-  kList,         // F1: the running list
-  kWindow,       // F1: the ids from xmax to n
-  kNext,         // F1: n is an id given out, not a second snapshot's xmax
-  kInserted,     // F1: only what stood below L
-  kFloor,        // F1: what is far below is seen, whatever its 32-bit id says
-  kFloorEnded,   // F1: and "far" is: all ids given out until then have ended. Without: restart LSN
-  kFloorFirst,   // F1: that restart LSN is read before the snapshot, not after it
-  kFence,        // 4.4: a recount leaves a fence
-  kTurns,        // F3: slices and batches exclude each other
-  kVersion,      // F3: a batch takes the fences of its turn, not of its fold
-  kSlot,         // F9: the slot's confirmed LSN is at L before the end offsets are read
-  kEnd,          // F9: the end offsets are consumed
-  kExcept,       // F5: what another writer held is not fenced
-  kRaise,        // 4.5: a row waits for the newest fence over its cell, also when nothing differs
-  kInherit,      // 4.5: a fence takes over `repairs` of those that overlap it
-  kFlag,         // 4.5: what differs in a cell that was suspect is a repair
-  kFlagAtApply,  // 4.5: a batch flags rows of cells that are suspect, or become so
-  kFlagAtSlice,  // 4.5: each slice that clears a suspect leaves a flagged row, not only lists
-  kFlagAtDrop,   // 4.5: a row whose cell is suspect at the drop is a repair
+  kOffset,        // P1: the stored offset is the batch's
+  kEpoch,         // P1: the epoch is mine
+  kMark,          // N1: what is below the mark is not new
+  kTie,           // N1: what is at the mark with another identity is new
+  kNullStays,     // N2, of the connector: what came without a last commit comes so again
+  kNotNew,        // N1: what is not new makes suspect (rather than being dropped)
+  kVisible,       // F2: every transaction of the batch is visible
+  kList,          // F1: the running list
+  kWindow,        // F1: the ids from xmax to n
+  kNext,          // F1: n is an id given out, not a second snapshot's xmax
+  kInserted,      // F1: only what stood below L
+  kFloor,         // F1: what is far below is seen, whatever its 32-bit id says
+  kFloorEnded,    // F1: and "far" is: all ids given out until then have ended. Without: restart LSN
+  kFloorFirst,    // F1: that restart LSN is read before the snapshot, not after it
+  kFence,         // 4.4: a recount leaves a fence
+  kTurns,         // F3: slices and batches exclude each other
+  kVersion,       // F3: a batch takes the fences of its turn, not of its fold
+  kSlot,          // F9: the slot's confirmed LSN is at L before the end offsets are read
+  kEnd,           // F9: the end offsets are consumed
+  kExcept,        // F5: what another writer held is not fenced
+  kRaise,         // 4.5: a row waits for the newest fence over its cell, also when nothing differs
+  kInherit,       // 4.5: a fence takes over `repairs` of those that overlap it
+  kFlag,          // 4.5: what differs in a cell that was suspect is a repair
+  kFlagAtApply,   // 4.5: a batch flags rows of cells that are suspect, or become so
+  kFlagAtSlice,   // 4.5: each slice that clears a suspect leaves a flagged row, not only lists
+  kFlagAtDrop,    // 4.5: a row whose cell is suspect at the drop is a repair
+  kVerifySlot,    // 4.6, verify: reads the stream's end when the slot is at L
+  kVerifyFences,  // 4.6, verify: what a fence has counted in is no lag
 };
-inline constexpr std::size_t kRules = 26;
+inline constexpr std::size_t kRules = 28;
 
 std::string_view rule_name(Rule rule);
 std::optional<Rule> rule_named(std::string_view name);

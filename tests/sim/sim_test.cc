@@ -126,6 +126,8 @@ std::vector<Removal> removals() {
       {{Rule::kFlag}},
       {{Rule::kFlagAtSlice}},
       {{Rule::kFlagAtApply, Rule::kFlagAtDrop}},
+      {{Rule::kVerifySlot}},
+      {{Rule::kVerifyFences}},
   };
 }
 

@@ -10,7 +10,8 @@ const char* happened_name(Happened event) {
       "fences dropped",           "drift booked",
       "repairs told from drift",  "clean drifts by hand",
       "counters recounted whole", "keys held by others",
-      "ids that come again"};
+      "ids that come again",      "lag seen by verify",
+      "drift found by verify"};
   return kNames[static_cast<std::size_t>(event)];
 }
 

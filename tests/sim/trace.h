@@ -27,14 +27,16 @@ enum class Happened : std::uint8_t {
   kCommitsLost,   // a crash took back commits
   kReplyLost,     // a commit's reply was lost
   kFenceDropped,
-  kDriftBooked,   // by hand, and found
-  kRepaired,      // a row of the ledger that was no drift as its cell was suspect
-  kCleanDrift,    // a cell that was never suspect and was touched by hand
-  kRangePass,     // a pass over a counter that was suspect as a whole
-  kKeysHeld,      // by another writer, at a slice
-  kIdsCameAgain,  // 2^32 ids passed
+  kDriftBooked,    // by hand, and found
+  kRepaired,       // a row of the ledger that was no drift as its cell was suspect
+  kCleanDrift,     // a cell that was never suspect and was touched by hand
+  kRangePass,      // a pass over a counter that was suspect as a whole
+  kKeysHeld,       // by another writer, at a slice
+  kIdsCameAgain,   // 2^32 ids passed
+  kVerifiedLag,    // verify met cells whose events were on their way
+  kVerifiedDrift,  // verify met a cell that was touched by hand, and found just that
 };
-inline constexpr std::size_t kEventsReached = 13;
+inline constexpr std::size_t kEventsReached = 15;
 const char* happened_name(Happened event);
 
 class Reached {

@@ -55,6 +55,7 @@ class World {
   Connector connector_;
   Target target_;
   Recounter recounter_;
+  Verifier verifier_;
   std::vector<std::unique_ptr<Member>> members_;
   std::vector<Step> steps_;
   std::size_t steps_done_ = 0;
@@ -77,7 +78,8 @@ World::World(std::uint64_t seed, const Rules& rules, bool verbose, Reached& reac
           source_, random_, trace_, partitions_,
           {.null_after_restart = now_and_then(100), .null_stays = rules.has(Rule::kNullStays)}),
       target_(random_, trace_, partitions_),
-      recounter_(source_, connector_, target_, random_, trace_, rules_) {
+      recounter_(source_, connector_, target_, random_, trace_, rules_),
+      verifier_(source_, connector_, target_, trace_, rules_) {
   const std::size_t members = 2 + random_.below(2);
   for (std::size_t i = 0; i < members; ++i) {
     members_.push_back(
@@ -125,6 +127,7 @@ void World::plan() {
       {one_of({5, 30, 120}), [&] { recounter_.drop_fences(); }},
       {now_and_then(5), [&] { recounter_.restart(); }},
       {now_and_then(8), [&] { touch_by_hand(); }},
+      {now_and_then(30), [&] { verifier_.step(source_); }},
       {now_and_then(6), [&] { crash(); }},
       {now_and_then(20), [&] { target_.flush(); }},
   };
@@ -179,7 +182,8 @@ void World::commit() {
 // In the days that this takes, slices have raised the floor, and the slot has kept up: PostgreSQL
 // stops long before a slot is 2^32 ids behind.
 void World::age() {
-  if (recounter_.in_slice() || !connector_.emitted_all() || !source_.age()) return;
+  if (recounter_.in_slice() || verifier_.looking() || !connector_.emitted_all() || !source_.age())
+    return;
   trace_.note(Happened::kIdsCameAgain);
   source_.log_running();
   connector_.confirm();

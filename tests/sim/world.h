@@ -6,6 +6,7 @@
 #include "tests/sim/member.h"
 #include "tests/sim/reader.h"
 #include "tests/sim/recounter.h"
+#include "tests/sim/verifier.h"
 
 namespace tidemark::sim {
 

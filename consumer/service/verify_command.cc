@@ -1,0 +1,297 @@
+#include "consumer/service/verify_command.h"
+
+#include <fmt/format.h>
+#include <spdlog/spdlog.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cstdio>
+#include <map>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <thread>
+#include <utility>
+
+#include "consumer/core/decode.h"
+#include "consumer/core/fold.h"
+#include "consumer/core/verification.h"
+#include "consumer/kafka/end_offsets.h"
+#include "consumer/kafka/topic_reader.h"
+#include "consumer/service/backoff.h"
+#include "consumer/service/command_setup.h"
+#include "consumer/service/postgres.h"
+#include "consumer/service/progress.h"
+#include "consumer/service/service.h"
+#include "consumer/store/pg_verify.h"
+
+namespace tidemark {
+namespace {
+
+using std::chrono::milliseconds;
+using Steady = std::chrono::steady_clock;
+
+constexpr milliseconds kEndsPatience{10'000};
+constexpr milliseconds kReadPatience{200};
+constexpr milliseconds kSlotLook{100};
+constexpr milliseconds kRetryFirst{500};
+constexpr milliseconds kRetryLongest{5'000};
+constexpr int kTries = 5;
+constexpr std::size_t kBatchRecords = 10'000;
+constexpr std::size_t kDriftShown = 100;  // without --json
+
+// What was found, and in how much.
+struct Outcome {
+  Verdict verdict;
+  std::vector<SuspectRange> ranges;  // whole counters that wait for their recount
+  std::uint64_t rows = 0;
+  std::uint64_t cells = 0;
+  std::uint64_t records = 0;  // that were read to take the lag out
+};
+
+class Verifier {
+ public:
+  Verifier(const Config& config, const Declaration& declaration, const VerifyCommand& command);
+
+  // None: a stop was asked for.
+  std::optional<Outcome> run();
+
+ private:
+  std::optional<Outcome> try_once();
+  bool wait_until_sent();
+  std::vector<ReadRange> ranges_of(const VerifyLook& look, std::vector<FoldPartition>& partitions);
+  bool read_lag(const VerifyLook& look, Verification& verification, Outcome& outcome);
+  void take(const Record& record, const TopicTables& tables, Fold& fold);
+
+  const Declaration& declaration_;
+  VerifyCommand command_;
+  std::vector<AggregateIndex> aggregates_;
+  std::map<std::string, TopicTables> topics_;
+  KafkaOptions kafka_;
+  EndOffsets end_offsets_;
+  PgVerify store_;
+  Decoder decoder_;
+  Change change_;
+  Progress said_;
+};
+
+std::vector<AggregateIndex> chosen(const Declaration& declaration,
+                                   const std::vector<std::string>& names) {
+  std::vector<AggregateIndex> found = named_aggregates(declaration, names);
+  for (std::uint32_t a = 0; names.empty() && a < declaration.aggregates.size(); ++a) {
+    found.emplace_back(a);
+  }
+  return found;
+}
+
+Verifier::Verifier(const Config& config, const Declaration& declaration,
+                   const VerifyCommand& command)
+    : declaration_(declaration),
+      command_(command),
+      aggregates_(chosen(declaration, command.aggregates)),
+      topics_(resolve_topics(config.topics, declaration)),
+      kafka_(kafka_beside_group(config, topics_)),
+      end_offsets_(kafka_),
+      store_(declaration, {.pg = pg_options(config, Role::kService), .slot = config.recount.slot}),
+      decoder_(declaration, config.pipeline.decode) {}
+
+std::optional<Outcome> Verifier::run() {
+  Backoff backoff(kRetryFirst, kRetryLongest);
+  for (int tries = 1;; ++tries) {
+    try {
+      std::optional<Outcome> outcome = try_once();
+      said_.end();
+      return outcome;
+    } catch (const WorldError& error) {
+      said_.end();
+      if (error.kind() != ErrorKind::kRetry || tries == kTries || stop_was_asked()) throw;
+      const milliseconds wait = backoff.next();
+      spdlog::warn("looking again in {} ms: {}", wait.count(), error.what());
+      std::this_thread::sleep_for(wait);
+    }
+  }
+}
+
+std::optional<Outcome> Verifier::try_once() {
+  const auto begun = Steady::now();
+  std::optional<VerifyLook> look = store_.look(aggregates_, [&](std::uint64_t rows) {
+    said_.say(fmt::format("{} rows compared, {:.0f} rows/s", rows, rate_of(rows, begun)));
+    return !stop_was_asked();
+  });
+  if (!look || !wait_until_sent()) return std::nullopt;
+  Verification verification(declaration_, look->snapshot, std::move(look->fences), look->suspects,
+                            look->ranges);
+  for (CellDifference& difference : look->differences) {
+    verification.add_difference(std::move(difference));
+  }
+  Outcome outcome{.verdict = {}, .ranges = {}, .rows = look->rows, .cells = look->cells};
+  if (!read_lag(*look, verification, outcome)) return std::nullopt;
+  outcome.verdict = verification.judge();
+  const auto wanted = [&](AggregateIndex aggregate) {
+    return std::ranges::find(aggregates_, aggregate) != aggregates_.end();
+  };
+  // The stream names cells of aggregates that were not compared.
+  std::erase_if(outcome.verdict.drift,
+                [&](const VerifiedDrift& drift) { return !wanted(drift.aggregate); });
+  std::erase_if(outcome.verdict.suspect,
+                [&](const VerifiedDrift& drift) { return !wanted(drift.aggregate); });
+  for (const SuspectRange& range : look->ranges) {
+    if (wanted(range.aggregate)) outcome.ranges.push_back(range);
+  }
+  return outcome;
+}
+
+bool Verifier::wait_until_sent() {
+  const auto deadline = Steady::now() + command_.patience;
+  while (!store_.all_sent()) {
+    if (stop_was_asked()) return false;
+    if (Steady::now() > deadline) {
+      throw WorldError(ErrorKind::kShrink,
+                       fmt::format("Debezium has not confirmed within {} s what the database held: "
+                                   "it is behind or stands still, or the source is idle and its "
+                                   "connector has no heartbeat.action.query (README)",
+                                   command_.patience.count()));
+    }
+    said_.say("waiting until Debezium has sent what was there");
+    std::this_thread::sleep_for(kSlotLook);
+  }
+  return true;
+}
+
+// From the stored offsets to the ends of now; partitions that nobody has claimed yet as a whole.
+std::vector<ReadRange> Verifier::ranges_of(const VerifyLook& look,
+                                           std::vector<FoldPartition>& partitions) {
+  std::vector<ReadRange> ranges;
+  for (const EndOffset& end : end_offsets_.read(kEndsPatience)) {
+    const auto stored = std::ranges::find(look.partitions, end.where, &FoldPartition::where);
+    FoldPartition partition = stored != look.partitions.end()
+                                  ? *stored
+                                  : FoldPartition{end.where, Epoch(0), kNotStarted, {}};
+    if (partition.next >= end.high || end.low == end.high) continue;
+    ranges.push_back({end.where, partition.next, end.high});
+    partitions.push_back(std::move(partition));
+  }
+  return ranges;
+}
+
+bool Verifier::read_lag(const VerifyLook& look, Verification& verification, Outcome& outcome) {
+  std::vector<FoldPartition> partitions;
+  const std::vector<ReadRange> ranges = ranges_of(look, partitions);
+  if (ranges.empty()) return true;
+  Fold fold(declaration_, NotNewPolicy::kSuspect);
+  fold.reset(partitions);
+  TopicReader reader(kafka_, ranges);
+  const auto begun = Steady::now();
+  while (!reader.done()) {
+    if (stop_was_asked()) return false;
+    const auto record = reader.next(kReadPatience);
+    if (record) {
+      take(*record, topics_.at(std::string(record->topic)), fold);
+      ++outcome.records;
+    }
+    if (fold.records() >= kBatchRecords) verification.add_lag(fold.take());
+    if (!record || fold.empty()) {
+      said_.say(fmt::format("{} records of lag, {:.0f}/s", outcome.records,
+                            rate_of(outcome.records, begun)));
+    }
+  }
+  if (!fold.empty()) verification.add_lag(fold.take());
+  return true;
+}
+
+void Verifier::take(const Record& record, const TopicTables& tables, Fold& fold) {
+  DecodeResult result = decoder_.decode(record, tables, change_);
+  if (std::holds_alternative<Decoded>(result)) return fold.add_change(record, change_);
+  if (const auto* reason = std::get_if<SkipReason>(&result)) {
+    return fold.add_skip(record, *reason);
+  }
+  fold.add_bad(record, std::move(std::get<BadRecord>(result)), tables.tables);
+}
+
+// --- what is said -------------------------------------------------------------------------------
+
+bool is_counter(const Aggregate& aggregate, CounterIndex cell) {
+  return cell.value < aggregate.counters.size();
+}
+
+nlohmann::json json_of(const Declaration& declaration, const std::vector<VerifiedDrift>& cells) {
+  auto list = nlohmann::json::array();
+  for (const VerifiedDrift& cell : cells) {
+    const Aggregate& aggregate = declaration.aggregate(cell.aggregate);
+    nlohmann::json entry = {{"aggregate", aggregate.name.text()},
+                            {"counter", aggregate.cell_name(cell.counter)},
+                            {"key", cell.key}};
+    if (is_counter(aggregate, cell.counter)) {
+      entry["stored"] = cell.stored;
+      entry["expected"] = cell.stored + cell.difference;
+      entry["difference"] = cell.difference;
+      entry["lag"] = cell.lag;
+    }
+    list.push_back(std::move(entry));
+  }
+  return list;
+}
+
+void print_json(const Declaration& declaration, const Outcome& outcome) {
+  auto ranges = nlohmann::json::array();
+  for (const SuspectRange& range : outcome.ranges) {
+    const Aggregate& aggregate = declaration.aggregate(range.aggregate);
+    ranges.push_back(aggregate.name.text() + "." + aggregate.cell_name(range.counter));
+  }
+  const nlohmann::json all = {{"rows", outcome.rows},
+                              {"cells", outcome.cells},
+                              {"records_of_lag", outcome.records},
+                              {"lagging_cells", outcome.verdict.lagging},
+                              {"drift", json_of(declaration, outcome.verdict.drift)},
+                              {"suspect", json_of(declaration, outcome.verdict.suspect)},
+                              {"suspect_counters", std::move(ranges)}};
+  fmt::print("{}\n", all.dump(2));
+}
+
+void print_text(const Declaration& declaration, const Outcome& outcome) {
+  const Verdict& verdict = outcome.verdict;
+  for (std::size_t i = 0; i < std::min(verdict.drift.size(), kDriftShown); ++i) {
+    const VerifiedDrift& cell = verdict.drift[i];
+    const Aggregate& aggregate = declaration.aggregate(cell.aggregate);
+    fmt::print("{}.{} of {}: ", aggregate.name.text(), aggregate.cell_name(cell.counter), cell.key);
+    if (is_counter(aggregate, cell.counter)) {
+      fmt::print("{} instead of {}\n", cell.stored, cell.stored + cell.difference);
+    } else {
+      fmt::print("not what its statement gives\n");
+    }
+  }
+  if (verdict.drift.size() > kDriftShown) {
+    fmt::print("... and {} more: --json lists them\n", verdict.drift.size() - kDriftShown);
+  }
+  for (const SuspectRange& range : outcome.ranges) {
+    const Aggregate& aggregate = declaration.aggregate(range.aggregate);
+    fmt::print("{}.{} waits for its recount, and was not judged\n", aggregate.name.text(),
+               aggregate.cell_name(range.counter));
+  }
+  fmt::print(
+      "{} cells in {} rows: {} wrong, {} suspect; {} differ only by the {} records that are "
+      "on their way\n",
+      outcome.cells, outcome.rows, verdict.drift.size(), verdict.suspect.size(), verdict.lagging,
+      outcome.records);
+}
+
+}  // namespace
+
+ExitCode verify_command(const CommonOptions& common, const VerifyCommand& command) {
+  install_stop_signals();
+  const Config config = read_config(common);
+  const Declaration declaration = read_declaration(config);
+  if (!config.recount.enabled) {
+    throw WorldError(ErrorKind::kConfig,
+                     "[recount] enabled is false: there is nothing to verify against");
+  }
+  const std::optional<Outcome> outcome = Verifier(config, declaration, command).run();
+  if (!outcome) {
+    fmt::print(stderr, "stopped; nothing was written\n");
+    return ExitCode::kTryAgain;
+  }
+  command.json ? print_json(declaration, *outcome) : print_text(declaration, *outcome);
+  if (!outcome->verdict.drift.empty()) return ExitCode::kDrift;
+  return outcome->ranges.empty() ? ExitCode::kOk : ExitCode::kTryAgain;
+}
+
+}  // namespace tidemark

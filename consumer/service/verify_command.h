@@ -1,0 +1,24 @@
+// `tidemark verify`; as commands.h says.
+#pragma once
+
+#include <chrono>
+#include <string>
+#include <vector>
+
+#include "consumer/service/commands.h"
+
+namespace tidemark {
+
+struct VerifyCommand {
+  std::vector<std::string> aggregates;  // schema.table; none: all
+  bool json = false;
+  // How long to wait for Debezium to have sent what the database held.
+  std::chrono::seconds patience{60};
+};
+
+// Recounts every cell without writing anything, beside the running members and the writers, and
+// takes the lag out by reading what is still on its way. kOk: all that isn't suspect is right;
+// kDrift: something is wrong; kTryAgain: whole counters wait for their recount, or a stop came.
+ExitCode verify_command(const CommonOptions& common, const VerifyCommand& command);
+
+}  // namespace tidemark

@@ -1,0 +1,56 @@
+// A small application with follows, and its store and recounter: for tests of what they do
+// together.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "consumer/core/fold.h"
+#include "consumer/store/pg_recount.h"
+#include "tests/support/pg_fixture.h"
+
+namespace tidemark::testing {
+
+// small_declaration() and public.follows: a live row adds one to its followee's followers.
+Declaration with_follows();
+extern const char* const kFollowsSchema;
+
+// What a row of it counts up to.
+inline constexpr const char* kFollowers =
+    "select user_id, followers from public.aggregate_user order by 1";
+
+// A migrated database with follows, claimed, everything suspect as at a start.
+class FollowsTest : public StoreTest {
+ protected:
+  FollowsTest();
+
+  void claim();
+  // Inserts a live row, and gives the event that it makes: its transaction and its place in the
+  // log.
+  Change follow(int id, int followee);
+  void fold(const Change& change);
+  ApplyResult apply() { return store_.apply(fold_.take()); }
+  ApplyResult apply(const Change& change);
+
+  SliceResult recount(KeySet keys);
+  SliceResult recount_all() { return recount(KeySet{}); }
+  SliceResult recount_key(const std::string& key) { return recount(KeySet{.listed = {{key}}}); }
+  // The pass that every state begins with.
+  void first_pass();
+  std::optional<Pass> pass_in_hand();
+  void move(const Pass& pass, std::size_t rows = 1'000);
+  std::vector<DriftRow> drop_all();
+  // As if the state had run for long: nothing suspect, no fence.
+  void settle();
+
+  const Declaration follows_ = with_follows();
+  PgStore store_;
+  PgRecount recount_;
+  Fold fold_;
+  std::int64_t next_ = 0;
+};
+
+}  // namespace tidemark::testing
