@@ -8,6 +8,7 @@
 
 #include "consumer/service/commands.h"
 #include "consumer/service/exit_code.h"
+#include "consumer/service/rebuild_command.h"
 #include "consumer/service/recount_commands.h"
 #include "consumer/service/replay_commands.h"
 #include "consumer/service/verify_command.h"
@@ -155,6 +156,21 @@ void add_replay(CLI::App& app, const CommonOptions& common, Action& action) {
   });
 }
 
+void add_rebuild(CLI::App& app, const CommonOptions& common, Action& action) {
+  CLI::App* rebuild = app.add_subcommand(
+      "rebuild",
+      "Counts from zero by all that the topics hold, without a look at the source tables: into\n"
+      "other tables beside the group, as the migrating role; or in place, where there are no\n"
+      "source tables.");
+  static tidemark::RebuildCommand command;
+  rebuild->add_option("--into", command.into, "a schema for the rebuilt tables; made if missing");
+  rebuild->add_flag("--restart", command.restart, "drop an unfinished one, and empty its tables");
+  rebuild->add_flag("--incomplete", command.incomplete,
+                    "also when topics no longer hold their beginning");
+  rebuild->add_flag("--yes", command.yes, "in place: do it; without it only says what would be");
+  rebuild->callback([&] { action = [&] { return tidemark::rebuild_command(common, command); }; });
+}
+
 void add_verify(CLI::App& app, const CommonOptions& common, Action& action) {
   CLI::App* verify = app.add_subcommand(
       "verify",
@@ -217,6 +233,7 @@ int main(int argc, char** argv) {
   add_recount(app, common, action);
   add_replay(app, common, action);
   add_verify(app, common, action);
+  add_rebuild(app, common, action);
   add_drift(app, common, action);
   try {
     app.parse(argc, argv);

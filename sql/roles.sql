@@ -23,7 +23,7 @@ begin
 end
 $$;
 
-grant usage on schema public to tidemark_run;
+grant usage on schema public to tidemark_run, tidemark_migrate;
 
 -- Grants on the tables that are there: a table that isn't is said, and passed over.
 do $$
@@ -66,6 +66,8 @@ begin
       raise notice 'no table %: nothing granted on it', item.table_name;
     else
       execute format('grant %s on table %s to tidemark_run', item.rights, item.table_name);
+      -- `tidemark rebuild --into` makes tables like these, and looks up what they look up.
+      execute format('grant select on table %s to tidemark_migrate', item.table_name);
     end if;
   end loop;
 end

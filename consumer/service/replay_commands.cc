@@ -12,13 +12,13 @@
 #include <thread>
 #include <utility>
 
-#include "consumer/core/decode.h"
 #include "consumer/core/decode_time.h"
 #include "consumer/core/fold.h"
 #include "consumer/kafka/end_offsets.h"
 #include "consumer/kafka/topic_reader.h"
 #include "consumer/service/backoff.h"
 #include "consumer/service/command_setup.h"
+#include "consumer/service/fold_feed.h"
 #include "consumer/service/postgres.h"
 #include "consumer/service/progress.h"
 #include "consumer/service/service.h"
@@ -98,9 +98,8 @@ class Replay {
   KafkaOptions kafka_;
   EndOffsets end_offsets_;
   PgReplay store_;
-  Decoder decoder_;
+  FoldFeed feed_;
   Fold fold_;
-  Change change_;
   std::size_t batch_records_ = kBatchRecords;
   std::vector<ReplayPart> parts_;    // as stored; slots of the reader and the fold
   std::vector<TopicTables> tables_;  // of the part with the same index
@@ -118,7 +117,7 @@ Replay::Replay(const Config& config, const Declaration& declaration, const Repla
       kafka_(kafka_beside_group(config, topics_)),
       end_offsets_(kafka_),
       store_(declaration, {.pg = pg_options(config, Role::kService), .group_id = group_id(config)}),
-      decoder_(declaration, config.pipeline.decode),
+      feed_(declaration, config.pipeline.decode),
       fold_(declaration, NotNewPolicy::kSuspect) {}
 
 // All partitions of the topics that exist, from where it was asked for up to where they end now.
@@ -215,13 +214,7 @@ bool Replay::read() {
 }
 
 void Replay::take(const Record& record) {
-  DecodeResult result = decoder_.decode(record, tables_[record.slot], change_);
-  if (std::holds_alternative<Decoded>(result)) return fold_.add_change(record, change_);
-  if (const auto* reason = std::get_if<SkipReason>(&result)) {
-    return fold_.add_skip(record, *reason);
-  }
-  ++bad_in_batch_;
-  fold_.add_bad(record, std::move(std::get<BadRecord>(result)), tables_[record.slot].tables);
+  if (!feed_.take(record, tables_[record.slot], fold_)) ++bad_in_batch_;
 }
 
 void Replay::store() {

@@ -12,13 +12,13 @@
 #include <thread>
 #include <utility>
 
-#include "consumer/core/decode.h"
 #include "consumer/core/fold.h"
 #include "consumer/core/verification.h"
 #include "consumer/kafka/end_offsets.h"
 #include "consumer/kafka/topic_reader.h"
 #include "consumer/service/backoff.h"
 #include "consumer/service/command_setup.h"
+#include "consumer/service/fold_feed.h"
 #include "consumer/service/postgres.h"
 #include "consumer/service/progress.h"
 #include "consumer/service/service.h"
@@ -60,7 +60,6 @@ class Verifier {
   bool wait_until_sent();
   std::vector<ReadRange> ranges_of(const VerifyLook& look, std::vector<FoldPartition>& partitions);
   bool read_lag(const VerifyLook& look, Verification& verification, Outcome& outcome);
-  void take(const Record& record, const TopicTables& tables, Fold& fold);
 
   const Declaration& declaration_;
   VerifyCommand command_;
@@ -69,8 +68,7 @@ class Verifier {
   KafkaOptions kafka_;
   EndOffsets end_offsets_;
   PgVerify store_;
-  Decoder decoder_;
-  Change change_;
+  FoldFeed feed_;
   Progress said_;
 };
 
@@ -92,7 +90,7 @@ Verifier::Verifier(const Config& config, const Declaration& declaration,
       kafka_(kafka_beside_group(config, topics_)),
       end_offsets_(kafka_),
       store_(declaration, {.pg = pg_options(config, Role::kService), .slot = config.recount.slot}),
-      decoder_(declaration, config.pipeline.decode) {}
+      feed_(declaration, config.pipeline.decode) {}
 
 std::optional<Outcome> Verifier::run() {
   Backoff backoff(kRetryFirst, kRetryLongest);
@@ -185,7 +183,7 @@ bool Verifier::read_lag(const VerifyLook& look, Verification& verification, Outc
     if (stop_was_asked()) return false;
     const auto record = reader.next(kReadPatience);
     if (record) {
-      take(*record, topics_.at(std::string(record->topic)), fold);
+      feed_.take(*record, topics_.at(std::string(record->topic)), fold);
       ++outcome.records;
     }
     if (fold.records() >= kBatchRecords) verification.add_lag(fold.take());
@@ -196,15 +194,6 @@ bool Verifier::read_lag(const VerifyLook& look, Verification& verification, Outc
   }
   if (!fold.empty()) verification.add_lag(fold.take());
   return true;
-}
-
-void Verifier::take(const Record& record, const TopicTables& tables, Fold& fold) {
-  DecodeResult result = decoder_.decode(record, tables, change_);
-  if (std::holds_alternative<Decoded>(result)) return fold.add_change(record, change_);
-  if (const auto* reason = std::get_if<SkipReason>(&result)) {
-    return fold.add_skip(record, *reason);
-  }
-  fold.add_bad(record, std::move(std::get<BadRecord>(result)), tables.tables);
 }
 
 // --- what is said -------------------------------------------------------------------------------

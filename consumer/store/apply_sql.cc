@@ -1,5 +1,7 @@
 #include "consumer/store/apply_sql.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <bit>
 #include <utility>
@@ -95,6 +97,32 @@ std::string seen_literal(const Mark& mark) {
   return seen.take();
 }
 
+// Locks in (topic, partition) order, so that two owners of the same partitions wait in line and
+// never in a ring. A row that another owner moved meanwhile no longer fits after the wait.
+constexpr const char* kAdvanceSql = R"(
+with batch as materialized (
+  select * from unnest($1::text[], $2::integer[], $3::bigint[], $4::bigint[], $5::bigint[],
+                       $6::bigint[], $7::bigint[], $8::text[], $9::bigint[], $10::bigint[],
+                       $11::bigint[], $12::bigint[])
+    as b(topic, partition, epoch, first_offset, next_offset, mark_commit, mark_lsn, seen,
+         fp_offset, fp_timestamp, fp_key, fp_value)
+), locked as materialized (
+  select p.topic, p.partition from {0} p
+    join batch b on p.topic = b.topic and p.partition = b.partition
+   where p.next_offset = b.first_offset and p.epoch = b.epoch
+   order by p.topic, p.partition for update of p
+)
+update {0} p
+   set next_offset = b.next_offset, mark_commit = b.mark_commit, mark_lsn = b.mark_lsn,
+       seen_at_mark = b.seen::bigint[],
+       fingerprint_offset = coalesce(b.fp_offset, p.fingerprint_offset),
+       fingerprint_timestamp = coalesce(b.fp_timestamp, p.fingerprint_timestamp),
+       fingerprint_key = coalesce(b.fp_key, p.fingerprint_key),
+       fingerprint_value = coalesce(b.fp_value, p.fingerprint_value), updated_at = now()
+  from batch b join locked l on l.topic = b.topic and l.partition = b.partition
+ where p.topic = b.topic and p.partition = b.partition
+   and p.next_offset = b.first_offset and p.epoch = b.epoch)";
+
 }  // namespace
 
 UpsertSql upsert_sql(const Declaration& declaration, AggregateIndex index,
@@ -153,31 +181,7 @@ SqlParams upsert_params(const AggregateDelta& delta) {
   return params;
 }
 
-// Locks in (topic, partition) order, so that two owners of the same partitions wait in line and
-// never in a ring. A row that another owner moved meanwhile no longer fits after the wait.
-const char* const kAdvanceSql = R"(
-with batch as materialized (
-  select * from unnest($1::text[], $2::integer[], $3::bigint[], $4::bigint[], $5::bigint[],
-                       $6::bigint[], $7::bigint[], $8::text[], $9::bigint[], $10::bigint[],
-                       $11::bigint[], $12::bigint[])
-    as b(topic, partition, epoch, first_offset, next_offset, mark_commit, mark_lsn, seen,
-         fp_offset, fp_timestamp, fp_key, fp_value)
-), locked as materialized (
-  select p.topic, p.partition from tidemark.progress p
-    join batch b on p.topic = b.topic and p.partition = b.partition
-   where p.next_offset = b.first_offset and p.epoch = b.epoch
-   order by p.topic, p.partition for update of p
-)
-update tidemark.progress p
-   set next_offset = b.next_offset, mark_commit = b.mark_commit, mark_lsn = b.mark_lsn,
-       seen_at_mark = b.seen::bigint[],
-       fingerprint_offset = coalesce(b.fp_offset, p.fingerprint_offset),
-       fingerprint_timestamp = coalesce(b.fp_timestamp, p.fingerprint_timestamp),
-       fingerprint_key = coalesce(b.fp_key, p.fingerprint_key),
-       fingerprint_value = coalesce(b.fp_value, p.fingerprint_value), updated_at = now()
-  from batch b join locked l on l.topic = b.topic and l.partition = b.partition
- where p.topic = b.topic and p.partition = b.partition
-   and p.next_offset = b.first_offset and p.epoch = b.epoch)";
+std::string advance_sql(const std::string& table) { return fmt::format(kAdvanceSql, table); }
 
 SqlParams advance_params(std::span<const Advance> advances) {
   constexpr std::size_t kColumns = 12;

@@ -32,8 +32,9 @@ bool takes_away(const AggregateDelta& delta);
 SqlParams upsert_params(const AggregateDelta& delta);
 
 // Rule P1: compares and advances all partitions of a batch in one step. Affects one row for each
-// partition whose offset and epoch were those that the batch started from.
-extern const char* const kAdvanceSql;
+// partition whose offset and epoch were those that the batch started from. `table` has the columns
+// of tidemark.progress.
+std::string advance_sql(const std::string& table);
 SqlParams advance_params(std::span<const Advance> advances);
 
 }  // namespace tidemark

@@ -141,8 +141,8 @@ void PgStore::prepare(PgConnection& connection) {
   connection.prepare({"forget_fences", "tidemark.fences"}, "delete from tidemark.fences");
   connection.prepare({"book_skipped", "tidemark.ledger"}, kSkippedSql);
   connection.prepare({"claim", "tidemark.progress"}, std::string(kClaimSql) + kClaimedColumns);
-  prepare_seen(connection);
-  connection.prepare({"advance", "tidemark.progress"}, kAdvanceSql);
+  connection.prepare({"read_seen", "tidemark.progress"}, seen_sql("tidemark.progress"));
+  connection.prepare({"advance", "tidemark.progress"}, advance_sql("tidemark.progress"));
   connection.prepare({"park", "tidemark.parked"}, kParkSql);
   connection.prepare({"wal_positions", ""}, kWalSql);
   connection.prepare({"record_data_loss", "tidemark.progress"}, kDataLossSql);

@@ -82,7 +82,7 @@ void PgVerify::prepare(PgConnection& connection) {
   }
   connection.run_alone("set up the session", "set plan_cache_mode = force_custom_plan");
   prepare_fences(connection);
-  prepare_seen(connection);
+  connection.prepare({"read_seen", "tidemark.progress"}, seen_sql("tidemark.progress"));
 }
 
 void PgVerify::read_state(PgTransaction& transaction, VerifyLook& look) const {

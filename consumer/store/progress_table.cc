@@ -1,5 +1,7 @@
 #include "consumer/store/progress_table.h"
 
+#include <fmt/format.h>
+
 #include <bit>
 #include <string>
 
@@ -10,7 +12,7 @@ namespace {
 constexpr const char* kSeenSql = R"(
 select b.at - 1, s.hash from unnest($1::text[], $2::integer[])
     with ordinality as b(topic, partition, at)
-  join tidemark.progress p on p.topic = b.topic and p.partition = b.partition
+  join {} p on p.topic = b.topic and p.partition = b.partition
   cross join lateral unnest(p.seen_at_mark) with ordinality as s(hash, place)
  order by b.at, s.place)";
 
@@ -41,9 +43,7 @@ Claimed read_claimed(const SqlResult& rows, std::size_t row) {
   return claimed;
 }
 
-void prepare_seen(PgConnection& connection) {
-  connection.prepare({"read_seen", "tidemark.progress"}, kSeenSql);
-}
+std::string seen_sql(const std::string& table) { return fmt::format(kSeenSql, table); }
 
 void read_seen(PgTransaction& transaction, const std::string& topics, const std::string& partitions,
                std::vector<Claimed>& claimed) {

@@ -1,7 +1,9 @@
 // Rows of tidemark.progress as they are read: by whoever claims them, and by whoever only looks.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
+#include <string>
 #include <vector>
 
 #include "consumer/core/ports.h"
@@ -17,10 +19,12 @@ inline constexpr const char* kClaimedColumns =
     " (select count(*) from tidemark.parked k"
     " where k.topic = p.topic and k.partition = p.partition)";
 
+inline constexpr std::size_t kClaimedCount = 13;  // how many they are
+
 Claimed read_claimed(const SqlResult& rows, std::size_t row);
 
-// Prepares what the next one runs.
-void prepare_seen(PgConnection& connection);
+// What read_seen runs, prepared under its name; `table` has the columns of tidemark.progress.
+std::string seen_sql(const std::string& table);
 // The identities at the marks, into rows that were read in this transaction, in the same order as
 // the keys: arrays of topics and partitions.
 void read_seen(PgTransaction& transaction, const std::string& topics, const std::string& partitions,

@@ -5,18 +5,21 @@ Each ends with every cell right, nothing suspect, all fences gone, and no drift 
 
 import contextlib
 import json
+import signal
+import subprocess
 import time
 
 from ops.stack import wait_until
 
 from kills import is_stopped
 from recounts import DRIFT, figures, finish_load, passes, recounting
-from world import demand
+from world import COMMAND_S_MAX, demand
 
 SELDOM_MS = 3_600_000
 XIDS_COME_AGAIN = 1 << 32
 XIDS_LEFT = 500        # until 2^32 when the load goes on: some seconds of it
 HELD_S = 1.2             # below a batch's lock_timeout
+INTERRUPTED_S = 0.15
 FROZEN_S = 2.0           # below a member's session timeout
 
 BURN = """
@@ -135,7 +138,47 @@ def member_frozen_at(point):
     return scenario
 
 
+def rebuilt_beside(world):
+    """By the topics alone, into other tables, stopped in its midst and gone on with: the same counts as the live ones."""
+    with recounting(world, 44, pass_every_ms=SELDOM_MS) as load:
+        counts = load.finish()
+        world.wait_streamed()
+        world.wait_applied()
+        code, stopped = interrupt(world, "rebuild", "--into", "rebuilt")
+        answer = world.command("rebuild", "--into", "rebuilt", *(["--restart"] if code == 0 else []))
+        demand(answer.code == 0, f"rebuild ended with {answer.code}: {answer.err}")
+        for table in ("aggregate_user", "aggregate_track", "aggregate_playlist"):
+            columns = [name for name, in world.sql(
+                "select counter from tidemark.counters where aggregate = %s and counter <> 'dominant_genre'",
+                (f"public.{table}",))]
+            listed = ", ".join(f"coalesce({name}, 0)" for name in columns)
+            key = table.removeprefix("aggregate_") + "_id"
+            nothing = " and ".join(f"coalesce({name}, 0) = 0" for name in columns)
+            left = world.sql(f"(select {key}, {listed} from public.{table} where not ({nothing})"
+                             f" except select {key}, {listed} from rebuilt.{table}) union all"
+                             f" (select {key}, {listed} from rebuilt.{table} where not ({nothing})"
+                             f" except select {key}, {listed} from public.{table})")
+            demand(not left, f"{len(left)} rows of {table} differ: {left[:3]}")
+        return f"{stopped}; {answer.out.strip()}; {counts}; {world.verify()}"
+
+
+def interrupt(world, *arguments):
+    """Runs a command until its first batch is stored, and Ctrl-C."""
+    path = world.write_config("interrupted", world.stack.free_port())
+    process = subprocess.Popen([world.binaries.plain, *arguments, "--config", path], stdin=subprocess.DEVNULL,
+                               stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    try:
+        time.sleep(INTERRUPTED_S)
+        process.send_signal(signal.SIGINT)
+        said, _ = process.communicate(timeout=COMMAND_S_MAX)
+    finally:
+        process.kill()
+    demand(process.returncode in (0, 75), f"{arguments[0]} ended with {process.returncode} after Ctrl-C: {said}")
+    return process.returncode, f"Ctrl-C: {said.splitlines()[0] if said else 'nothing said'}"
+
+
 SCENARIOS = {
+    "rebuild-beside": rebuilt_beside,
     "verify-beside-writers": verify_beside_writers,
     "recount-odd-transactions": odd_transactions,
     "recount-frozen-x2": member_frozen_at("X2"),
