@@ -12,6 +12,7 @@ import time
 from ops.stack import wait_until
 
 from kills import is_stopped
+from observer import Observer
 from recounts import DRIFT, figures, finish_load, passes, recounting
 from world import COMMAND_S_MAX, demand
 
@@ -19,6 +20,11 @@ SELDOM_MS = 3_600_000
 XIDS_COME_AGAIN = 1 << 32
 XIDS_LEFT = 500        # until 2^32 when the load goes on: some seconds of it
 HELD_S = 1.2             # below a batch's lock_timeout
+PLAYLISTS, OWNERS = 2_000, 40
+MOVES = 97               # one playlist of so many moves in a transaction
+MOVES_S = 6
+MOVES_PASS_MS = 1_500
+MOVES_PAUSE_S = 0.02     # so that the stream keeps up, and fences go
 INTERRUPTED_S = 0.15
 FROZEN_S = 2.0           # below a member's session timeout
 
@@ -177,7 +183,58 @@ def interrupt(world, *arguments):
     return process.returncode, f"Ctrl-C: {said.splitlines()[0] if said else 'nothing said'}"
 
 
+def readers_see_no_wrong_state(world):
+    """Three members with kills and rebalances, passes all the time: each snapshot of the target is explained."""
+    with recounting(world, 45, members=3) as load:
+        world.wait_more(500)
+        wait_until(lambda: not world.sql("select 1 from tidemark.suspect_ranges"), 30, "the first pass")
+        observer = Observer(world)
+        for member in world.members[:2]:
+            member.kill9()
+            time.sleep(1)
+            member.start()
+            time.sleep(1)
+        drained = finish_load(world, load)
+        observer.stop()
+        return f"{observer.check()}; {figures(world)}; {drained}"
+
+
+def money_moves(world):
+    """Playlists change their owners: whenever no fence is outstanding, all owners together have as many."""
+    world.pass_every_ms = MOVES_PASS_MS
+    world.make_database()
+    world.make_topics()
+    world.make_connector()
+    world.migrate()
+    for _ in range(2):
+        world.member()
+    world.sql("""insert into blocks (number, blockhash) values (1, 'x');
+        insert into playlists (playlist_id, playlist_owner_id, is_album, is_private, is_current, is_delete, created_at,
+                               blocknumber)
+        select i, i %% %s, false, false, true, false, now(), 1 from generate_series(1, %s) as i""" % (OWNERS, PLAYLISTS))
+    world.wait_streamed()
+    world.wait_applied()
+    world.wait_recounted()
+    observer, deadline = Observer(world), time.monotonic() + MOVES_S
+    moved = 0
+    while time.monotonic() < deadline:
+        moved += len(world.sql("update playlists set playlist_owner_id ="
+                               " (playlist_owner_id + 1 + (random() * %s)::int) %% %s"
+                               " where playlist_id %% %s = %s returning 1" % (OWNERS // 2, OWNERS, MOVES, moved % MOVES)))
+        time.sleep(MOVES_PAUSE_S)
+    world.wait_streamed()
+    world.wait_applied()
+    observer.stop()
+    sums = [sum(value for cell, value in reading.cells.items() if cell[1] == "playlist_count")
+            for reading in observer.readings if not reading.fences]
+    demand(all(one == PLAYLISTS for one in sums), f"the sum was {sorted(set(sums))}, and should be {PLAYLISTS}")
+    demand(sums, "there was always a fence")
+    return f"{moved} moves, {len(sums)} readings without a fence, each {PLAYLISTS}; {observer.check()}; {world.verify()}"
+
+
 SCENARIOS = {
+    "readers-see-no-wrong-state": readers_see_no_wrong_state,
+    "money-moves": money_moves,
     "rebuild-beside": rebuilt_beside,
     "verify-beside-writers": verify_beside_writers,
     "recount-odd-transactions": odd_transactions,
