@@ -12,7 +12,7 @@ SHRINK_S_MAX = 60
 
 # How often each comes. Those that only add rows, and those that also take back.
 GROWING = {"user": 4, "fill": 6, "event": 10, "track": 8, "playlist": 3, "follow": 12, "mark": 10, "remix": 6}
-ANY = {**GROWING, "toggle": 8, "demote": 4, "revert": 2, "verify": 4, "deactivate": 2, "clear": 3, "hide": 3, "forget": 2}
+ANY = {**GROWING, "remix": 14, "track": 12, "toggle": 8, "demote": 4, "revert": 2, "verify": 4, "deactivate": 2, "clear": 3, "hide": 3, "forget": 2}
 REMIXES = {2: 1, 4: 3, 6: 5, 8: 7, 10: 9}  # child: parent; at most five of one artist, so that the cap cuts nothing off
 
 
@@ -45,7 +45,7 @@ class History:
         user, fields = dice.choice(USERS), {field: "x" for field in FIELDS if dice.random() < 0.6}
         if self.world.sql("select 1 from users where user_id = %s and is_current", (user,)):
             return set()
-        self.world.user(user, verified=dice.random() < 0.4, block=block, handle_lc="h" if dice.random() < 0.9 else None, **fields)
+        self.world.user(user, verified=dice.random() < 0.6, block=block, handle_lc="h" if dice.random() < 0.9 else None, **fields)
         return {user}
 
     def fill(self, dice, block):
@@ -90,8 +90,13 @@ class History:
         return {user}
 
     def mark(self, dice, block):
-        user, mark = dice.choice(USERS[:5]), dice.choice([self.world.repost, self.world.save])
-        mark(user, dice.choice([*TRACKS, *REMIXES, *REMIXES]), kind=dice.choice(["track", "track", "album"]), block=block)
+        """A repost or a save; often an artist's of a remix of a track of theirs."""
+        user, item, kind = dice.choice(USERS[:5]), dice.choice(TRACKS), dice.choice(["track", "track", "album"])
+        row = self._one(dice, "select p.owner_id, child_track_id from remixes join tracks p on track_id = parent_track_id "
+                              "where p.is_current order by 1, 2")
+        if row is not None and dice.random() < 0.5:
+            user, item = row
+        dice.choice([self.world.repost, self.world.save])(user, item, kind=kind, block=block)
         return {user}
 
     def remix(self, dice, _):

@@ -5,9 +5,10 @@ TIDEMARK_HISTORIES: how many of each kind (12). TIDEMARK_SEED: only this one.
 
 import os
 
+from world import World  # first: it says where ops/app is
+
 import derivation
 import histories
-from world import World
 
 HISTORIES = int(os.environ.get("TIDEMARK_HISTORIES", "12"))
 SEED = os.environ.get("TIDEMARK_SEED")
