@@ -83,10 +83,10 @@ class Referrals(World):
 
     def test_the_cap_takes_the_first_by_block_then_user_and_those_without_a_block_last(self):
         self.user(10)
-        for user, block in ((30, None), (29, 5), (28, 5), (27, 9), (26, 8), (25, 7), (24, 6), (31, None)):
+        for user, block in ((30, None), (29, 9), (28, 9), (27, 5), (26, 8), (25, 7), (24, 6), (31, None)):
             self.event(user, referrer=10, block=block)
         self.derive(10)
-        self.assertEqual({f"a:{user:x}": done(10, block) for user, block in ((28, 5), (29, 5), (24, 6), (25, 7), (26, 8))},
+        self.assertEqual({f"a:{user:x}": done(10, block) for user, block in ((27, 5), (24, 6), (25, 7), (26, 8), (28, 9))},
                          self.stored("r"))
 
     def test_those_without_a_block_fill_the_cap(self):
@@ -114,6 +114,17 @@ class Referrals(World):
         self.sql("update users set is_verified = true")
         self.derive(10)
         self.assertEqual((5, {"a:19": done(10, 25)}), (len(self.stored("r")), self.stored("rv")))
+
+    def test_what_was_earned_while_verified_leaves_the_cap_of_r_whole(self):
+        self.user(10, verified=True)
+        for user in range(20, 23):
+            self.event(user, referrer=10)
+        self.derive(10)
+        self.sql("update users set is_verified = false")
+        for user in range(30, 36):
+            self.event(user, referrer=10)
+        self.derive(10)
+        self.assertEqual((3, 5), (len(self.stored("rv")), len(self.stored("r"))))
 
     def test_the_5000th_verified_referral_pays_and_the_5001st_does_not(self):
         self.user(10, verified=True)
