@@ -1,13 +1,14 @@
 #!/usr/bin/python3
-"""An independent derivation of challenges: what must stand in user_challenges, challenge_profile_completion, notification?
+"""An independent derivation of challenges: what must stand in user_challenges and in what hangs on it?
 
 It shares no SQL with Tidemark: the source tables are read whole, in one snapshot, and the rules are evaluated here, by
 hand from the application's own description of them. It says the truth only when stream and deriver have caught up.
 
 module: derive(connection) -> Derived        what the source tables say, from nothing
         compare(connection) -> [difference]  for histories that only grow: all is equal, but for times
-        compare(connection, grown=False)     for any other, what can be said: what holds now is complete, up to caps and to
-                                             what was earned before; nothing stands twice; incomplete rows are equal
+        compare(connection, grown=False)     for any other, what can be said: what holds now is complete, up to caps
+                                             and to what was earned before; nothing stands twice; incomplete rows are
+                                             equal
         ever=Ever()                          with it, also: each completed row was true in one of the states it noted
 usage:  derivation.py --dsn DSN [--any]      prints the differences, then their number; exits 0, 1 or 2 as checker.py
 """
@@ -22,8 +23,9 @@ import psycopg2
 import psycopg2.extras
 
 COSIGNS_MAX = 5  # of one artist in 30 days
-TABLES = ("user_events", "users", "tracks", "playlists", "remixes", "follows", "reposts", "saves", "challenges")
-PROFILE = ("profile_description", "profile_name", "profile_picture", "profile_cover_photo", "follows", "favorites", "reposts")
+TABLES = ("user_events", "users", "playlists", "remixes", "follows", "reposts", "saves", "challenges")
+PROFILE = ("profile_description", "profile_name", "profile_picture", "profile_cover_photo", "follows", "favorites",
+           "reposts")
 SHOWN_MAX = 20
 
 
@@ -111,7 +113,8 @@ def referrals(s, verified):
         state[user.user_id] = state.get(user.user_id, False) or user.is_verified
     pairs = grouped((e for e in s["user_events"] if e.referrer is not None and state.get(e.referrer) is verified),
                     lambda e: (e.referrer, e.user_id))
-    return {f"{by:x}:{user:x}": once(by, first_block(e.blocknumber for e in rows)) for (by, user), rows in pairs.items()}
+    return {f"{by:x}:{user:x}": once(by, first_block(e.blocknumber for e in rows))
+            for (by, user), rows in pairs.items()}
 
 
 def capped(pairs, cap, owner):
@@ -145,8 +148,8 @@ def uploads(s, challenge):
 
 def first_playlist(s, challenge):
     start = challenge.starting_block or 0
-    made = grouped((p for p in s["playlists"] if not p.is_delete and p.blocknumber is not None and p.blocknumber >= start),
-                   lambda p: p.playlist_owner_id)
+    made = grouped((p for p in s["playlists"] if not p.is_delete and p.blocknumber is not None
+                    and p.blocknumber >= start), lambda p: p.playlist_owner_id)
     return {f"{owner:x}": once(owner, min(p.blocknumber for p in rows)) for owner, rows in made.items()}
 
 
@@ -181,8 +184,10 @@ def cosigns(s, _):
     verified = {u.user_id for u in s["users"] if u.is_verified}
     owners = grouped(s["tracks"], lambda t: t.track_id)
     parents = grouped(s["remixes"], lambda x: x.child_track_id)
-    marks = [(r.user_id, r.repost_item_id, r.blocknumber) for r in s["reposts"] if r.repost_type == "track" and not r.is_delete]
-    marks += [(x.user_id, x.save_item_id, x.blocknumber) for x in s["saves"] if x.save_type == "track" and not x.is_delete]
+    marks = [(r.user_id, r.repost_item_id, r.blocknumber) for r in s["reposts"]
+             if r.repost_type == "track" and not r.is_delete]
+    marks += [(x.user_id, x.save_item_id, x.blocknumber) for x in s["saves"]
+              if x.save_type == "track" and not x.is_delete]
     found = {}
     for actor, item, block in marks:
         own = any(t.owner_id == actor for x in parents.get(item, ()) for t in owners.get(x.parent_track_id, ()))
@@ -204,7 +209,8 @@ RULES = {
 
 
 def derive_from(cursor):
-    tables = {name: read(cursor, name, "*, stem_of is null as stem_is_null" if name == "tracks" else "*") for name in TABLES}
+    tables = {name: read(cursor, name) for name in TABLES}
+    tables["tracks"] = read(cursor, "tracks", "*, stem_of is null as stem_is_null")
     catalogue = {c.id: c for c in tables.pop("challenges")}
     sources = {name: [row for row in rows if name == "remixes" or row.is_current] for name, rows in tables.items()}
     found, earned = {}, {}
@@ -238,7 +244,8 @@ def compare(connection, grown=True, ever=None):
         stored = {(row.challenge_id, row.specifier): row for row in read(cursor, "user_challenges")}
         kept = {row.user_id: row for row in read(cursor, "challenge_profile_completion")}
         notifications = [row for row in read(cursor, "notification") if row.type in REWARD_TYPES]
-        paid = read(cursor, "challenge_disbursements", "*, signature in (select signature from public.reward_manager_txs) as known")
+        paid = read(cursor, "challenge_disbursements",
+                    "*, signature in (select signature from public.reward_manager_txs) as known")
     judge = equal if grown else sandwich
     return (judge(derived, stored) + sound(derived, stored, ever) + compare_profiles(derived, stored, kept)
             + compare_notifications(derived, stored, notifications, paid))
@@ -269,32 +276,39 @@ def equal(derived, stored):
 
 
 def sandwich(derived, stored):
-    differences = []
+    differences, held = [], Held(stored)
     for key, row in sorted(derived.rows.items()):
         found = stored.get(key)
         if row.complete:
-            if not (found and found.is_complete) and not excused(key, row, derived, stored):
+            if not (found and found.is_complete) and not held.excuses(key, row, derived):
                 differences.append(f"{text(key)}: expected complete, found {found and as_row(found)}")
         elif found is None or not found.is_complete and as_row(found) != row:
             differences.append(f"{text(key)}: expected {row}, found {found and as_row(found)}")
     # An incomplete row of nothing: u that fell to 0, and p of a user who left.
-    differences += [f"{text(key)}: found {as_row(row)}, expected none" for key, row in sorted(judged(derived, stored).items())
-                    if not row.is_complete and key not in derived.rows and not fell_to_nothing(key, row) and key[0] != "p"]
-    return differences
+    unexpected = {key: row for key, row in judged(derived, stored).items()
+                  if not row.is_complete and key not in derived.rows and key[0] != "p"}
+    return differences + [f"{text(key)}: found {as_row(row)}, expected none" for key, row in sorted(unexpected.items())
+                          if not fell_to_nothing(key, row)]
 
 
-def excused(key, row, derived, stored):
-    """Whether a row that holds now need not be there: earned otherwise before, or no room when it came."""
-    challenge, specifier = key
-    complete = [k for k, r in stored.items() if r.is_complete]
-    if challenge in ("r", "rv"):
-        room = sum(1 for k in complete if k[0] == challenge and by_first(k[1]) == by_first(specifier))
-        return any((other, specifier) in complete for other in ("r", "rv")) or room >= derived.catalogue[challenge].step_count
-    if challenge == "rd":
-        return any(k[0] == "rd" and stored[k].user_id == row.user for k in stored)
-    if challenge == "cs":
-        return sum(1 for k in complete if k[0] == "cs" and by_first(k[1]) == by_first(specifier)) >= COSIGNS_MAX
-    return False
+class Held:
+    """What stands complete, for telling whether a row that is true now need not be there."""
+
+    def __init__(self, stored):
+        self._complete = {key for key, row in stored.items() if row.is_complete}
+        self._counts = collections.Counter((key[0], by_first(key[1])) for key in self._complete)
+        self._referred = {row.user_id for key, row in stored.items() if key[0] == "rd"}
+
+    def excuses(self, key, row, derived):
+        """Earned otherwise before, or there was no room when it came."""
+        challenge, specifier = key
+        taken = self._counts[challenge, by_first(specifier)]
+        if challenge in ("r", "rv"):
+            return (taken >= derived.catalogue[challenge].step_count
+                    or any((other, specifier) in self._complete for other in ("r", "rv")))
+        if challenge == "rd":
+            return row.user in self._referred
+        return challenge == "cs" and taken >= COSIGNS_MAX
 
 
 def sound(derived, stored, ever):
@@ -357,7 +371,8 @@ def compare_notifications(derived, stored, notifications, paid):
         if (derived.catalogue[row.challenge_id].cooldown_days or 0) > 0:
             if row.challenge_id not in NOT_TOLD:
                 cooling[row.user_id].append(row)
-                expected[group("reward_in_cooldown", *keys)] = content(row, "reward_in_cooldown", row.specifier, row.amount)
+                expected[group("reward_in_cooldown", *keys)] = content(
+                    row, "reward_in_cooldown", row.specifier, row.amount)
             continue
         if row.challenge_id not in NOT_CLAIMED:
             expected[group("claimable_reward", *keys)] = content(row, "claimable_reward", row.specifier, row.amount)
@@ -377,7 +392,7 @@ def compare_notifications(derived, stored, notifications, paid):
 
 
 def one_an_hour(cooling, notifications):
-    """Whichever came first: each completed challenge is told, or another was told at most an hour before it or later."""
+    """Whichever came first: each completed challenge is told, or another, at most an hour before it or later."""
     differences = []
     told = grouped((n for n in notifications if n.type == "reward_in_cooldown"), lambda n: n.user_ids[0])
     for user in sorted(cooling.keys() | told.keys()):
@@ -391,8 +406,8 @@ def one_an_hour(cooling, notifications):
 
 def untold(paid, notifications):
     told = grouped((n for n in notifications if n.type == "challenge_reward"), lambda n: n.user_ids[0])
-    return [f"challenge_disbursements {row.challenge_id} {row.specifier}: user {row.user_id} was not told" for row in paid
-            if row.known and not any(n.timestamp >= row.created_at - HOUR for n in told[row.user_id])]
+    return [f"challenge_disbursements {row.challenge_id} {row.specifier}: user {row.user_id} was not told"
+            for row in paid if row.known and not any(n.timestamp >= row.created_at - HOUR for n in told[row.user_id])]
 
 
 def main():

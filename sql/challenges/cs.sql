@@ -1,7 +1,7 @@
 -- cs, co-sign: a verified artist reposts or saves a remix of a track of their own; the remix's
 -- owner is paid, for at most five a month of one artist.
--- Reads users(user_id, is_current, is_verified); tracks(track_id, owner_id, is_current): the parents
--- of the artist and the remixes (current ones, deleted or not); remixes(parent_track_id,
+-- Reads users(user_id, is_current, is_verified); tracks(track_id, owner_id, is_current): the
+-- artist's, and the remixes of these (current ones, deleted or not); remixes(parent_track_id,
 -- child_track_id); reposts, saves(user_id, the item, its type, is_current, is_delete, blocknumber);
 -- user_challenges(challenge_id, specifier, is_complete, completed_at, created_at): what stands is
 -- frozen, and counts against the cap for 30 days; challenges(active).

@@ -1,5 +1,5 @@
--- Step 2: from which block Tidemark makes users dirty, when that is not "now". The block up to which
--- the old job has derived; rows after it were seen by nobody. `tidemark migrate` keeps what stands.
+-- Step 4: from which block Tidemark makes users dirty, when that is not "now": give the block up to
+-- which the old job has derived, as nobody has seen the rows after it. `migrate` keeps what stands.
 --   psql -d app -v block=95000000 -f sql/cutover/2_from.sql
 \set ON_ERROR_STOP on
 insert into public.indexing_checkpoints (tablename, last_checkpoint)

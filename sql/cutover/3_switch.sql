@@ -1,4 +1,4 @@
--- Step 3: from the application's triggers to Tidemark's, in one transaction, by the tables' owner.
+-- Step 5: from the application's triggers to Tidemark's, in one transaction, by the tables' owner.
 -- What is disabled is noted, so that 9_back.sql enables exactly that. Can be run again.
 --   psql -d app -f sql/cutover/3_switch.sql
 -- Takes a lock on each table for a moment; when a long transaction is in the way it gives up after
@@ -41,7 +41,8 @@ begin
     select table_name, trigger_name from pg_temp.rewarding
     order by 1, 2
   loop
-    execute format('alter table %s disable trigger %I', item.table_name::regclass, item.trigger_name);
+    execute format('alter table %s disable trigger %I',
+                   item.table_name::regclass, item.trigger_name);
     insert into public.tidemark_disabled_triggers (table_name, trigger_name)
     values (item.table_name, item.trigger_name) on conflict do nothing;
     raise notice 'disabled % on %', item.trigger_name, item.table_name;

@@ -1,6 +1,6 @@
 -- The way back: from Tidemark to the application's triggers, without a change that counts twice or
--- not at all. Writers of the watched tables wait while it runs: seconds, when the stream is near its
--- end. Members run when it begins.
+-- not at all. Writers of the watched tables wait while it runs: seconds, when the stream is near
+-- its end. Members run when it begins.
 --   psql -d app -f sql/cutover/9_back.sql
 \set ON_ERROR_STOP on
 begin;
@@ -18,7 +18,8 @@ declare
 begin
   for item in select table_name, trigger_name from public.tidemark_disabled_triggers order by 1, 2
   loop
-    execute format('alter table %s enable trigger %I', item.table_name::regclass, item.trigger_name);
+    execute format('alter table %s enable trigger %I',
+                   item.table_name::regclass, item.trigger_name);
     raise notice 'enabled % on %', item.trigger_name, item.table_name;
   end loop;
 end

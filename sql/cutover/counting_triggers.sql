@@ -9,7 +9,7 @@
 with recursive functions as (
   select p.oid, p.oid::regprocedure::text as name, lower(p.proname) || '(' as call,
          lower(regexp_replace(
-           regexp_replace(coalesce(p.prosrc, '') || ' ' || coalesce(pg_get_function_sqlbody(p.oid), ''),
+           regexp_replace(p.prosrc || ' ' || coalesce(pg_get_function_sqlbody(p.oid), ''),
                           '--[^\n]*|/\*.*?\*/', ' ', 'g'),
            '\s+\(', '(', 'g')) as body
     from pg_catalog.pg_proc as p

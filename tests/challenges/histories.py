@@ -12,7 +12,8 @@ SHRINK_S_MAX = 60
 
 # How often each comes. Those that only add rows, and those that also take back.
 GROWING = {"user": 4, "fill": 6, "event": 10, "track": 8, "playlist": 3, "follow": 12, "mark": 10, "remix": 6}
-ANY = {**GROWING, "remix": 14, "track": 12, "toggle": 8, "demote": 4, "revert": 2, "verify": 4, "deactivate": 2, "clear": 3, "hide": 3, "forget": 2}
+ANY = {**GROWING, "remix": 14, "track": 12, "toggle": 8, "demote": 4, "revert": 2, "verify": 4, "deactivate": 2,
+       "clear": 3, "hide": 3, "forget": 2}
 REMIXES = {2: 1, 4: 3, 6: 5, 8: 7, 10: 9}  # child: parent; at most five of one artist, so that the cap cuts nothing off
 
 
@@ -22,7 +23,8 @@ def make(seed, grown, length):
     operations = []
     for n in range(length):
         block = n + 1 if grown else dice.choice([None, *range(1, length)])
-        operations.append((dice.choices(list(weights), list(weights.values()))[0], block, dice.random() < 0.6, dice.randrange(1 << 30)))
+        name = dice.choices(list(weights), list(weights.values()))[0]
+        operations.append((name, block, dice.random() < 0.6, dice.randrange(1 << 30)))
     return operations
 
 
@@ -45,7 +47,8 @@ class History:
         user, fields = dice.choice(USERS), {field: "x" for field in FIELDS if dice.random() < 0.6}
         if self.world.sql("select 1 from users where user_id = %s and is_current", (user,)):
             return set()
-        self.world.user(user, verified=dice.random() < 0.6, block=block, handle_lc="h" if dice.random() < 0.9 else None, **fields)
+        handle = "h" if dice.random() < 0.9 else None
+        self.world.user(user, verified=dice.random() < 0.6, block=block, handle_lc=handle, **fields)
         return {user}
 
     def fill(self, dice, block):
@@ -56,12 +59,14 @@ class History:
             return set()
         self.world.block(block)
         if not in_place:
-            columns = [c for c, in self.world.sql("select column_name from information_schema.columns where table_name = 'users'")
-                       if c not in ("txhash", "is_current")]
+            columns = ", ".join(c for c, in self.world.sql(
+                "select column_name from information_schema.columns where table_name = 'users'")
+                if c not in ("txhash", "is_current"))
             self.world.sql("update users set is_current = false where user_id = %s and txhash = %s", row)
-            self.world.sql(f"insert into users (txhash, is_current, {', '.join(columns)}) select txhash || '+', true, "
-                           f"{', '.join(columns)} from users where user_id = %s and txhash = %s", row)
-        self.world.sql(f"update users set {field} = 'y', blocknumber = %s where user_id = %s and is_current", (block, row[0]))
+            self.world.sql(f"insert into users (txhash, is_current, {columns}) select txhash || '+', true, {columns} "
+                           "from users where user_id = %s and txhash = %s", row)
+        self.world.sql(f"update users set {field} = 'y', blocknumber = %s where user_id = %s and is_current",
+                       (block, row[0]))
         return {row[0]}
 
     def event(self, dice, block):
@@ -92,8 +97,8 @@ class History:
     def mark(self, dice, block):
         """A repost or a save; often an artist's of a remix of a track of theirs."""
         user, item, kind = dice.choice(USERS[:5]), dice.choice(TRACKS), dice.choice(["track", "track", "album"])
-        row = self._one(dice, "select p.owner_id, child_track_id from remixes join tracks p on track_id = parent_track_id "
-                              "where p.is_current order by 1, 2")
+        row = self._one(dice, "select p.owner_id, child_track_id from remixes join tracks p "
+                              "on track_id = parent_track_id where p.is_current order by 1, 2")
         if row is not None and dice.random() < 0.5:
             user, item = row
         dice.choice([self.world.repost, self.world.save])(user, item, kind=kind, block=block)
@@ -101,8 +106,8 @@ class History:
 
     def remix(self, dice, _):
         child = dice.choice(list(REMIXES))
-        owners = self.world.sql("select p.owner_id from tracks p, tracks c where p.track_id = %s and c.track_id = %s and "
-                                "p.is_current and c.is_current", (REMIXES[child], child))
+        owners = self.world.sql("select p.owner_id from tracks p, tracks c where p.track_id = %s and c.track_id = %s "
+                                "and p.is_current and c.is_current", (REMIXES[child], child))
         if not owners or self.world.sql("select 1 from remixes where child_track_id = %s", (child,)):
             return set()
         self.world.insert("remixes", parent_track_id=REMIXES[child], child_track_id=child)
@@ -125,7 +130,8 @@ class History:
 
     def demote(self, dice, block):
         """An event's row is demoted, and perhaps another comes in the same transaction."""
-        row = self._one(dice, "select id, user_id, referrer, is_mobile_user from user_events where is_current order by 1")
+        row = self._one(
+            dice, "select id, user_id, referrer, is_mobile_user from user_events where is_current order by 1")
         if row is None:
             return set()
         self.world.sql("update user_events set is_current = false where id = %s", (row[0],))
@@ -136,7 +142,8 @@ class History:
 
     def revert(self, dice, _):
         """A chain revert: the newest blocks' rows are gone."""
-        self.world.sql("delete from blocks where number > (select max(number) from blocks) - %s", (dice.randrange(1, 4),))
+        self.world.sql("delete from blocks where number > (select max(number) from blocks) - %s",
+                       (dice.randrange(1, 4),))
         return set(USERS)
 
     def _profile(self, dice, change):

@@ -37,8 +37,9 @@ class Cosign(World):
     def test_what_is_no_cosign(self):
         for text in ("update users set is_verified = false", "update users set is_current = false",
                      "update tracks set is_current = false where track_id = 1",
-                     "update tracks set is_current = false where track_id = 2", "update tracks set owner_id = 11 where track_id = 1",
-                     "delete from remixes", "update reposts set is_delete = true", "update reposts set is_current = false",
+                     "update tracks set is_current = false where track_id = 2",
+                     "update tracks set owner_id = 11 where track_id = 1", "delete from remixes",
+                     "update reposts set is_delete = true", "update reposts set is_current = false",
                      "update reposts set repost_type = 'playlist'", "update reposts set user_id = 11",
                      "update challenges set active = false"):
             with self.subTest(text):

@@ -75,7 +75,8 @@ class Cutover(World):
         return {name for name, in self.sql(ENABLED)}
 
     def test_a_trigger_that_counts_is_found_also_through_another_function(self):
-        self.assertEqual([("follows", "on_follow", "count_follow", True), ("reposts", "on_repost", "count_repost", True),
+        self.assertEqual([("follows", "on_follow", "count_follow", True),
+                          ("reposts", "on_repost", "count_repost", True),
                           ("users", "on_user", "read_score", False)], self.counting())
 
     def test_the_switch_and_the_way_back(self):
@@ -99,7 +100,8 @@ class Cutover(World):
         self.assertEqual([(1,)], self.sql("select follower_count from aggregate_user where user_id = 2"))
 
     def test_the_block_of_the_old_job_is_noted_where_nothing_stands(self):
-        self.sql("truncate indexing_checkpoints; insert into indexing_checkpoints values ('challenges:m:last_blocknumber', 5)")
+        self.sql("truncate indexing_checkpoints; "
+                 "insert into indexing_checkpoints values ('challenges:m:last_blocknumber', 5)")
         self.psql("2_from.sql", block=77)
         self.assertEqual({"challenges:m:last_blocknumber": 5} | {f"challenges:{id_}:last_blocknumber": 77 for id_ in (
             "r", "rv", "rd", "u", "fp", "p")}, dict(self.sql("select * from indexing_checkpoints")))
@@ -153,5 +155,6 @@ class Indexes(World):
     def test_each_file_is_one_statement_that_locks_nobody_out(self):
         for name in self.NAMES:
             text = read(INDEXES, name + ".sql")
-            self.assertRegex(text, rf"\A(--.*\n)+create index concurrently if not exists {name}\n  on public\.\w+ .*\n\Z")
+            self.assertRegex(
+                text, rf"\A(--.*\n)+create index concurrently if not exists {name}\n  on public\.\w+ .*\n\Z")
             self.assertNotRegex(text, r"(?m)^(?!--).*;")

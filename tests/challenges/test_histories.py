@@ -21,8 +21,9 @@ class Histories(World):
     def run_history(self, operations, grown):
         """The differences at its end."""
         self.setUp()
-        self.sql("update challenges set active = true, starting_block = 20, cooldown_days = case when id in ('m', 'fp') then 0 "
-                 "else 7 end, step_count = case id when 'r' then 2 when 'rv' then 3 else step_count end")
+        self.sql("update challenges set active = true, starting_block = 20, "
+                 "cooldown_days = case when id in ('m', 'fp') then 0 else 7 end, "
+                 "step_count = case id when 'r' then 2 when 'rv' then 3 else step_count end")
         history, ever, dirty = histories.History(self, grown), derivation.Ever(), set()
         for operation in operations:
             dirty |= history.apply(operation)
@@ -43,8 +44,8 @@ class Histories(World):
             differences = self.run_history(operations, grown)
             if differences:
                 small = histories.shrink(operations, lambda some: bool(self.run_history(some, grown)))
-                self.fail(f"TIDEMARK_SEED={seed}, shrunk to {len(small)} operations:\n" + "\n".join(map(str, small)) + "\n"
-                          + "\n".join(self.run_history(small, grown)))
+                self.fail("\n".join([f"TIDEMARK_SEED={seed}, shrunk to {len(small)} operations:", *map(str, small),
+                                     *self.run_history(small, grown)]))
             self.reached.update(row for row, in self.sql("select challenge_id from user_challenges where is_complete"))
         if not SEED:
             self.assertEqual({"m", "r", "rv", "rd", "u", "fp", "p", "cs"}, self.reached)

@@ -28,7 +28,8 @@ class Profile(World):
 
     def test_each_field_of_the_profile_is_a_step(self):
         for field, steps in (("bio", "1000000"), ("name", "0100000"), ("profile_picture", "0010000"),
-                             ("profile_picture_sizes", "0010000"), ("cover_photo", "0001000"), ("cover_photo_sizes", "0001000")):
+                             ("profile_picture_sizes", "0010000"), ("cover_photo", "0001000"),
+                             ("cover_photo_sizes", "0001000")):
             with self.subTest(field):
                 self.setUp()
                 self.user(31, handle_lc="a", **{field: "x"})
@@ -135,6 +136,16 @@ class Profile(World):
         self.sql("update users set is_deactivated = false")
         self.derive(31)
         self.assertEqual({"1f": (31, True, 7, 107)}, self.stored("p"))
+
+    def test_a_user_who_left_is_not_completed_by_what_was_kept(self):
+        for change in ("is_deactivated = true", "handle_lc = null", "is_current = false"):
+            with self.subTest(change):
+                self.setUp()
+                self.full()
+                self.sql("update users set bio = null")
+                self.derive(31)
+                self.sql(f"update users set {change}; update challenges set step_count = 6 where id = 'p'")
+                self.assertEqual([], self.derive(31))
 
     def test_history_of_the_profile_is_not_read(self):
         self.user(31, current=False, **FULL)

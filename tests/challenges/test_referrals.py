@@ -86,8 +86,8 @@ class Referrals(World):
         for user, block in ((30, None), (29, 9), (28, 9), (27, 5), (26, 8), (25, 7), (24, 6), (31, None)):
             self.event(user, referrer=10, block=block)
         self.derive(10)
-        self.assertEqual({f"a:{user:x}": done(10, block) for user, block in ((27, 5), (24, 6), (25, 7), (26, 8), (28, 9))},
-                         self.stored("r"))
+        wanted = ((27, 5), (24, 6), (25, 7), (26, 8), (28, 9))
+        self.assertEqual({f"a:{user:x}": done(10, block) for user, block in wanted}, self.stored("r"))
 
     def test_those_without_a_block_fill_the_cap(self):
         self.user(10)
@@ -140,7 +140,8 @@ class Referrals(World):
 
     def test_one_derivation_stops_at_the_5000th(self):
         self.user(10, verified=True)
-        self.sql("insert into user_events (user_id, referrer, is_current) select 1000 + n, 10, true from generate_series(1, 5003) n")
+        self.sql("insert into user_events (user_id, referrer, is_current) "
+                 "select 1000 + n, 10, true from generate_series(1, 5003) n")
         self.assertEqual(5000, len(self.derive(10)))
         self.assertEqual([], self.derive(10))
         self.assertNotIn(f"a:{6001:x}", self.stored("rv"))

@@ -22,6 +22,9 @@ class Rewarding(World):
         self.insert("user_challenges", challenge_id=id_, user_id=user, specifier=specifier, is_complete=complete,
                     completed_blocknumber=block, amount=amount, completed_at=at)
 
+    def tell(self, kind, *users):
+        self.insert("notification", specifier=kind, group_id=kind, type=kind, timestamp=AT, user_ids=list(users))
+
     def notifications(self):
         return self.sql('select type, specifier, group_id, slot, blocknumber, "timestamp", data, user_ids '
                         "from notification order by id")
@@ -41,7 +44,8 @@ class Rewards(Rewarding):
                     ("claimable_reward", "1f", "claimable_reward:31:challenge:x:specifier:1f", None, 7, AT,
                      {"specifier": "1f", "challenge_id": "x", "amount": 2}, [31]),
                     ("challenge_reward", "31", "challenge_reward:31:challenge:x:specifier:1f", None, 7, AT,
-                     {"specifier": "1f", "challenge_id": "x", "amount": "200000000"}, [31])], self.notifications())
+                     {"specifier": "1f", "challenge_id": "x", "amount": "200000000"}, [31])],
+                         self.notifications())
 
     def test_some_without_a_cooldown_are_not_claimed(self):
         for id_ in ("tt", "tp", "tut", "dvl"):
@@ -84,14 +88,14 @@ class Rewards(Rewarding):
 
     def test_what_another_kind_or_user_was_told_does_not_matter(self):
         self.challenge("x", 7)
-        self.insert("notification", specifier="a", group_id="a", type="reward_in_cooldown", timestamp=AT, user_ids=[32, 33])
-        self.insert("notification", specifier="b", group_id="b", type="claimable_reward", timestamp=AT, user_ids=[31])
+        self.tell("reward_in_cooldown", 32, 33)
+        self.tell("claimable_reward", 31)
         self.complete("x")
         self.assertEqual(3, len(self.notifications()))
 
     def test_a_notification_to_several_counts_for_each(self):
         self.challenge("x", 7)
-        self.insert("notification", specifier="a", group_id="a", type="reward_in_cooldown", timestamp=AT, user_ids=[30, 31])
+        self.tell("reward_in_cooldown", 30, 31)
         self.complete("x")
         self.assertEqual(1, len(self.notifications()))
 
@@ -122,10 +126,11 @@ class Rewards(Rewarding):
     def test_a_disbursement_is_told_when_the_reward_manager_knows_it(self):
         self.insert("reward_manager_txs", signature="sig")
         for signature in ("other", "sig"):
-            self.insert("challenge_disbursements", challenge_id="x", specifier=signature, user_id=31, signature=signature,
-                        slot=5, amount="200000000", created_at=AT)
+            self.insert("challenge_disbursements", challenge_id="x", specifier=signature, user_id=31,
+                        signature=signature, slot=5, amount="200000000", created_at=AT)
         self.assertEqual([("challenge_reward", "31", "challenge_reward:31:challenge:x:specifier:sig", 5, None, AT,
-                           {"specifier": "sig", "challenge_id": "x", "amount": "200000000"}, [31])], self.notifications())
+                           {"specifier": "sig", "challenge_id": "x", "amount": "200000000"}, [31])],
+                         self.notifications())
 
     def disburse(self, specifier, at, user=31):
         self.sql("insert into reward_manager_txs values ('sig') on conflict do nothing")
@@ -157,7 +162,8 @@ class Rewards(Rewarding):
         self.user(31, wallet="0xAbCd")
         self.sol("0xaBcD")
         self.assertEqual([("challenge_reward", "31", "challenge_reward:31:challenge:x:specifier:1f", 5, None, AT,
-                           {"specifier": "1f", "challenge_id": "x", "amount": "200000000"}, [31])], self.notifications())
+                           {"specifier": "1f", "challenge_id": "x", "amount": "200000000"}, [31])],
+                         self.notifications())
         self.sol("0xabcd", index=1)
         self.assertEqual(1, len(self.notifications()))
 
@@ -204,7 +210,8 @@ class Meeting(Rewarding):
         waited = False
         deadline = time.monotonic() + 20
         while not done and not waited and time.monotonic() < deadline:
-            waited = bool(self.sql("select 1 from pg_stat_activity where application_name = 'second' and wait_event = 'advisory'"))
+            waited = bool(self.sql("select 1 from pg_stat_activity "
+                                   "where application_name = 'second' and wait_event = 'advisory'"))
             time.sleep(0.005)
         one.commit()
         thread.join(20)

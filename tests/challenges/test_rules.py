@@ -3,7 +3,7 @@
 import datetime
 
 import psycopg2
-from world import AMPLE_BLOCK, RULES, World, write_statement
+from world import AMPLE_BLOCK, RULES, Deriver, World, write_statement
 
 U_START, FP_START = 25_346_436, 28_350_000
 
@@ -48,8 +48,9 @@ class Uploads(World):
         self.assertEqual({"1f": (31, True, 3, U_START + 7)}, self.stored("u"))
 
     def test_what_does_not_count(self):
-        for id_, fields in enumerate(({"block": U_START - 1}, {"block": None}, {"is_current": False}, {"is_delete": True},
-                                      {"is_unlisted": True}, {"stem_of": '{"parent_track_id": 1}'})):
+        for id_, fields in enumerate(({"block": U_START - 1}, {"block": None}, {"is_current": False},
+                                      {"is_delete": True}, {"is_unlisted": True},
+                                      {"stem_of": '{"parent_track_id": 1}'})):
             with self.subTest(fields):
                 self.track(id_, 31, **fields)
                 self.assertEqual([], self.derive(31))
@@ -97,7 +98,8 @@ class FirstPlaylist(World):
                 self.assertEqual({"1f": (31, True, 1, FP_START)}, self.stored("fp"))
 
     def test_what_does_not_count(self):
-        for id_, fields in enumerate(({"block": FP_START - 1}, {"block": None}, {"is_current": False}, {"is_delete": True})):
+        for id_, fields in enumerate(({"block": FP_START - 1}, {"block": None}, {"is_current": False},
+                                      {"is_delete": True})):
             with self.subTest(fields):
                 self.playlist(id_, 31, **fields)
                 self.assertEqual([], self.derive(31))
@@ -130,13 +132,15 @@ class Writing(World):
         self.addCleanup(self.sql, "drop table written; drop function count_write cascade")
         self.sql("create function count_write() returns trigger language plpgsql as "
                  "$$begin update written set n = n + 1; return null; end$$; "
-                 "create trigger count_write after insert or update on user_challenges for each row execute function count_write(); "
+                 "create trigger count_write after insert or update on user_challenges for each row "
+                 "execute function count_write(); "
                  "create trigger count_write after insert or update on challenge_profile_completion for each row "
                  "execute function count_write()")
-        before = self.sql("select xmin::text, ctid::text, * from user_challenges order by challenge_id, specifier")
+        rows = "select xmin::text, ctid::text, * from user_challenges order by challenge_id, specifier"
+        before = self.sql(rows)
         self.assertEqual([], self.derive(1, 2, 3))
         self.assertEqual([(0,)], self.sql("select n from written"))
-        self.assertEqual(before, self.sql("select xmin::text, ctid::text, * from user_challenges order by challenge_id, specifier"))
+        self.assertEqual(before, self.sql(rows))
 
     def test_an_inactive_or_absent_challenge_writes_nothing_until_it_is_active(self):
         for hide, show in (("update challenges set active = false", "update challenges set active = true"),
@@ -162,7 +166,8 @@ class Writing(World):
         amount, at = self.sql("select amount, completed_at from user_challenges where challenge_id = 'm'")[0]
         self.assertEqual(77, amount)
         self.assertTrue(before <= at <= datetime.datetime.utcnow(), at)
-        self.assertEqual([(None,)], self.sql("select completed_at from user_challenges where challenge_id = 'u' and user_id = 2"))
+        self.assertEqual([(None,)], self.sql("select completed_at from user_challenges "
+                                             "where challenge_id = 'u' and user_id = 2"))
 
     def test_a_completed_row_is_frozen_and_an_incomplete_one_takes_the_new_amount(self):
         self.everything()
@@ -189,3 +194,21 @@ class Writing(World):
             cursor.execute("select distinct parameter_types::text from pg_prepared_statements")
             self.assertEqual([("{bigint[],text}",)], cursor.fetchall())
         connection.close()
+
+
+class Rights(World):
+    rewards = True
+
+    def test_the_service_needs_no_more_rights_than_these(self):
+        """Those of sql/roles.sql: the rules, and the reward triggers, which run as the writer."""
+        Writing.everything(self)
+        self.sql("drop role if exists runs; create role runs login; grant usage on schema public to runs; "
+                 "grant select on users, user_events, tracks, playlists, remixes, follows, reposts, saves, challenges, "
+                 "challenge_listen_streak to runs; "
+                 "grant select, insert, update on user_challenges, challenge_profile_completion to runs; "
+                 "grant select, insert on notification to runs; grant usage on sequence notification_id_seq to runs")
+        self.addCleanup(self.sql, "drop owned by runs; drop role runs")
+        deriver = Deriver(self.server.postgres.dsn(self.name, "runs"))
+        self.addCleanup(deriver.close)
+        self.assertEqual(set(RULES), {row[0] for row in deriver.derive([1, 2, 3])})
+        self.assertNotEqual([(0,)], self.sql("select count(*) from notification"))

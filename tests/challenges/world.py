@@ -83,7 +83,7 @@ class Deriver:
             cursor.execute("prepare first_p as " + read(CHALLENGES, "p_first.sql"))
 
     def derive(self, users, rules=RULES, commit=True):
-        """All rules for these users in one transaction; the rows written: (rule, user, specifier, complete, inserted)."""
+        """All rules for these users in one transaction; rows written: (rule, user, specifier, complete, inserted)."""
         users, rows = sorted(set(users)), []
         with self.connection.cursor() as cursor:
             cursor.execute("begin")
@@ -125,9 +125,10 @@ class World(unittest.TestCase):
         cls.catalogue = cls.sql("select * from challenges")
 
     def setUp(self):
-        self.sql("truncate blocks, reposts, saves, follows, user_events, users, tracks, playlists, remixes, challenges, "
-                 "user_challenges, challenge_profile_completion, challenge_listen_streak, challenge_disbursements, "
-                 "sol_reward_disbursements, reward_manager_txs, notification restart identity cascade")
+        self.sql("truncate blocks, reposts, saves, follows, user_events, users, tracks, playlists, remixes, "
+                 "challenges, user_challenges, challenge_profile_completion, challenge_listen_streak, "
+                 "challenge_disbursements, sol_reward_disbursements, reward_manager_txs, notification "
+                 "restart identity cascade")
         for row in self.catalogue:
             self.sql("insert into challenges values (%s, %s, %s, %s, %s, %s, %s, %s)", row)
         self._tx = 0
@@ -171,21 +172,22 @@ class World(unittest.TestCase):
 
     def track(self, id_, owner, block=AMPLE_BLOCK, **fields):
         self.insert("tracks", **{"track_id": id_, "owner_id": owner, "is_current": True, "is_delete": False,
-                                 "blocknumber": self.block(block), "created_at": "2024-01-01", "updated_at": "2024-01-01",
-                                 "txhash": self._txhash(), **fields})
+                                 "blocknumber": self.block(block), "created_at": "2024-01-01",
+                                 "updated_at": "2024-01-01", "txhash": self._txhash(), **fields})
 
     def playlist(self, id_, owner, block=AMPLE_BLOCK, **fields):
-        self.insert("playlists", **{"playlist_id": id_, "playlist_owner_id": owner, "is_album": False, "is_private": False,
-                                    "is_current": True, "is_delete": False, "blocknumber": self.block(block),
-                                    "created_at": "2024-01-01", "txhash": self._txhash(), **fields})
+        self.insert("playlists", **{"playlist_id": id_, "playlist_owner_id": owner, "is_album": False,
+                                    "is_private": False, "is_current": True, "is_delete": False,
+                                    "blocknumber": self.block(block), "created_at": "2024-01-01",
+                                    "txhash": self._txhash(), **fields})
 
     def follow(self, follower, followee, block=AMPLE_BLOCK, current=True, delete=False):
-        self.insert("follows", follower_user_id=follower, followee_user_id=followee, is_current=current, is_delete=delete,
-                    blocknumber=self.block(block), created_at="2024-01-01", txhash=self._txhash())
+        self.insert("follows", follower_user_id=follower, followee_user_id=followee, is_current=current,
+                    is_delete=delete, blocknumber=self.block(block), created_at="2024-01-01", txhash=self._txhash())
 
     def repost(self, user, item, kind="track", block=AMPLE_BLOCK, current=True, delete=False):
-        self.insert("reposts", user_id=user, repost_item_id=item, repost_type=kind, is_current=current, is_delete=delete,
-                    blocknumber=self.block(block), created_at="2024-01-01", txhash=self._txhash())
+        self.insert("reposts", user_id=user, repost_item_id=item, repost_type=kind, is_current=current,
+                    is_delete=delete, blocknumber=self.block(block), created_at="2024-01-01", txhash=self._txhash())
 
     def save(self, user, item, kind="track", block=AMPLE_BLOCK, current=True, delete=False):
         self.insert("saves", user_id=user, save_item_id=item, save_type=kind, is_current=current, is_delete=delete,
