@@ -55,6 +55,10 @@ class Cutover(World):
         super().setUpClass()
         cls.sql(APPLICATION)
 
+    def setUp(self):
+        super().setUp()
+        self.sql("truncate aggregate_user, aggregate_track, aggregate_playlist")
+
     def counting(self):
         with psycopg2.connect(self.dsn) as connection, connection.cursor() as cursor:
             cursor.execute(f"prepare counting as {read(CUTOVER, 'counting_triggers.sql')}")
@@ -98,6 +102,21 @@ class Cutover(World):
         self.assertEqual(application, self.enabled())
         self.follow(3, 2)
         self.assertEqual([(1,)], self.sql("select follower_count from aggregate_user where user_id = 2"))
+
+    def test_counts_beside_the_triggers_are_compared(self):
+        self.sql("drop owned by tidemark_run; drop role tidemark_run" if self.sql(
+            "select 1 from pg_roles where rolname = 'tidemark_run'") else "select 1")
+        self.sql("create role tidemark_run")
+        self.addCleanup(self.sql, "drop schema shadow cascade; drop role tidemark_run")
+        self.psql("shadow.sql")
+        self.psql("shadow.sql")
+        self.sql("insert into aggregate_user (user_id, follower_count) values (1, 5), (2, 7), (3, 0), (4, null); "
+                 "insert into shadow.aggregate_user (user_id, follower_count) values (1, 5), (2, 8); "
+                 "insert into shadow.aggregate_track (track_id, save_count) values (9, 1); "
+                 "insert into aggregate_playlist (playlist_id, repost_count) values (1, 2)")
+        rows = [line.replace(" ", "") for line in self.psql("compare.sql").splitlines() if "|" in line][1:]
+        self.assertEqual(["aggregate_playlist|1|repost_count|2|0", "aggregate_track|9|save_count|0|1",
+                          "aggregate_user|2|follower_count|7|8"], rows)
 
     def test_the_block_of_the_old_job_is_noted_where_nothing_stands(self):
         self.sql("truncate indexing_checkpoints; "

@@ -14,6 +14,9 @@ BLOCKS = 20_000
 FIRST_BLOCK = 90_000_000
 SMALL = {"challenges"}  # eight rows
 BATCH = 1000
+FOUND_BY = {"m": "user_events_user_id_idx", "r": "user_events_referrer_idx", "rv": "user_events_referrer_idx",
+            "rd": "user_challenges_user_id_idx", "u": "tracks_owner_id_idx", "fp": "playlists_playlist_owner_id_idx",
+            "p": "challenge_profile_completion_pkey", "p first": "follows_pkey", "cs": "user_challenges_cosigner_idx"}
 TABLES = "select relname from pg_class where relkind = 'r' and relnamespace = 'public'::regnamespace"
 RUNS = 7  # the first five of a prepared statement are planned for their values, then it may be one plan for all
 
@@ -123,6 +126,8 @@ class Plans(World):
             spent = statistics.median(plan["Execution Time"] for plan in plans)
             plans += self.plans(statement, f"'{users}'{more}", generic=True)
             self.assertEqual([], [read for plan in plans for read in whole_reads(plan["Plan"])], f"{name}, {count}")
+            for plan in plans:
+                self.assertIn(FOUND_BY[name], [node.get("Index Name") for node in nodes(plan["Plan"])])
             print(f"        {name:<8} {count:>4} users from {first}: {spent / count:.3f} ms a user", flush=True)
 
     def test_each_rule_reads_by_index_alone_and_in_batches(self):
