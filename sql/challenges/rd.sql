@@ -11,9 +11,9 @@ select u.user_id, to_hex(u.user_id) || ':' || to_hex(came.referrer) as specifier
          from public.user_challenges as e
         where e.user_id = u.user_id and e.challenge_id = 'rd') as held
  cross join lateral (
-       select e.referrer, e.blocknumber
+       select (array_agg(e.referrer order by e.blocknumber nulls last, e.id))[1] as referrer,
+              min(e.blocknumber) as blocknumber
          from public.user_events as e
         where e.user_id = u.user_id and e.is_current and e.referrer is not null
-        order by e.blocknumber nulls last, e.id
-        limit 1) as came
+       having count(*) > 0) as came
  where held.rows = 0

@@ -21,15 +21,10 @@ create temporary table counting on commit drop as execute counting_triggers (
   '{public.follows, public.reposts, public.saves, public.users, public.tracks, public.playlists,
     public.user_events, public.remixes}',
   '{public.aggregate_user, public.aggregate_track, public.aggregate_playlist, public.milestones}');
--- Where the search path hides it a name has no schema: regclass reads both.
-create temporary table rewarding on commit drop as
-  select t.tgrelid::regclass::text as table_name, t.tgname::text as trigger_name
-    from pg_trigger as t
-    join pg_proc as p on p.oid = t.tgfoid
-   where not t.tgisinternal and t.tgenabled in ('O', 'A') and t.tgname not like 'tidemark%'
-     and p.prosrc ~* '\mnotification\M' and t.tgrelid in (
-         'public.user_challenges'::regclass, 'public.challenge_disbursements'::regclass,
-         'public.sol_reward_disbursements'::regclass);
+-- By the same query: what writes notifications of rewards.
+create temporary table rewarding on commit drop as execute counting_triggers (
+  '{public.user_challenges, public.challenge_disbursements, public.sol_reward_disbursements}',
+  '{public.notification}');
 
 do $$
 declare
@@ -39,6 +34,7 @@ begin
     select table_name, trigger_name from pg_temp.counting where writes
     union
     select table_name, trigger_name from pg_temp.rewarding
+     where writes and trigger_name not like 'tidemark%'
     order by 1, 2
   loop
     execute format('alter table %s disable trigger %I',

@@ -1,7 +1,9 @@
 -- Reward notifications for challenges: what a user is told when a challenge is complete.
 -- Run by the owner of the application's tables, in any order with the other files here, and again
 -- at any time: psql -v ON_ERROR_STOP=1 -f sql/rewards/challenges.sql
--- Functions and triggers are the application's (schema public), as all writers fire them.
+-- Functions and triggers are the application's (schema public), as all writers fire them. They see
+-- no schema but those that they name: with the extension intarray in sight @> would be its own,
+-- which the index doesn't serve.
 
 -- Waits for other transactions that reward this user, and is let go at the end of ours. Who looks
 -- for an earlier notification calls it first, in a statement of its own: the look-up then sees what
