@@ -175,5 +175,5 @@ class Indexes(World):
         for name in self.NAMES:
             text = read(INDEXES, name + ".sql")
             self.assertRegex(
-                text, rf"\A(--.*\n)+create index concurrently if not exists {name}\n  on public\.\w+ .*\n\Z")
+                text, rf"\A(--.*\n)+create index concurrently if not exists {name}\n  on public\.\w+ .*\n(  .*\n)*\Z")
             self.assertNotRegex(text, r"(?m)^(?!--).*;")

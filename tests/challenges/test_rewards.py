@@ -5,7 +5,7 @@ import threading
 import time
 
 import psycopg2
-from world import REWARDS, World, files
+from world import INDEXES, REWARDS, World, files, read
 
 AT = datetime.datetime(2024, 5, 1, 12)
 HOUR = datetime.timedelta(hours=1)
@@ -180,6 +180,15 @@ class Rewards(Rewarding):
         self.derive(31)
         self.assertEqual([("reward_in_cooldown", 9, {"specifier": "1f", "challenge_id": "m", "amount": 1})],
                          [(row[0], row[4], row[6]) for row in self.notifications()])
+
+    def test_the_index_that_each_reward_looks_into_has_no_list_that_grows(self):
+        """Neither the application's nor one of sql/indexes."""
+        options = "select reloptions from pg_class where relname = %s"
+        self.assertEqual([(["fastupdate=off"],)], self.sql(options, ("notification_reward_in_cooldown_idx",)))
+        for name in ("notification_reward_in_cooldown_idx", "notification_challenge_reward_idx"):
+            self.sql(f"drop index if exists {name}")
+            self.sql(read(INDEXES, name + ".sql"))
+            self.assertEqual([(["fastupdate=off"],)], self.sql(options, (name,)))
 
     def test_installing_again_changes_nothing(self):
         before = self.sql("select tgname from pg_trigger where tgname like 'tidemark%' order by 1")
