@@ -8,13 +8,13 @@ _tidemark_words() {
     validate) echo '--offline' ;;
     status) echo '--json' ;;
     offsets) echo 'show reset' ;;
-    offsets' 'reset) echo '--topic --partition --to --yes' ;;
+    'offsets reset') echo '--topic --partition --to --yes' ;;
     parked) echo 'list show' ;;
-    parked' 'list) echo '--topic --limit' ;;
+    'parked list') echo '--topic --limit' ;;
     recount) echo '--aggregate --keys --full' ;;
     replay) echo '--topic --from --restart' ;;
     drift) echo 'list' ;;
-    drift' 'list) echo '--limit --json' ;;
+    'drift list') echo '--limit --json' ;;
   esac
 }
 
