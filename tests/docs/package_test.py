@@ -1,18 +1,24 @@
 """The Debian package holds what is needed, and works where it was unpacked."""
 import glob
 import os
+import re
 import shutil
 import subprocess
 import tempfile
 import unittest
+
+import yaml
 
 from support import path, read
 
 BUILD = path("build/release")
 
 
+PASSWORDS = {"TIDEMARK_PASSWORD": "x", "TIDEMARK_MIGRATE_PASSWORD": "x"}
+
+
 def run(*command, cwd=None):
-    done = subprocess.run(command, capture_output=True, text=True, cwd=cwd, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, cwd=cwd, env={**os.environ, **PASSWORDS}, check=False)
     return done.returncode, done.stdout + done.stderr
 
 
@@ -35,12 +41,22 @@ class Package(unittest.TestCase):
     def inside(self, name):
         return os.path.join(self.root, "usr", name)
 
-    def test_the_program_runs_and_its_example_is_valid(self):
+    def expect_valid(self, text):
+        """The packaged program takes this configuration, with the packaged declarations."""
         config = os.path.join(self.folder, "tidemark.toml")
-        with open(self.inside("share/tidemark/tidemark.example.toml"), encoding="utf-8") as example, open(config, "w", encoding="utf-8") as out:
-            out.write(example.read().replace('"../schemas"', f'"{self.inside("share/tidemark/example/schemas")}"'))
+        with open(config, "w", encoding="utf-8") as out:
+            out.write(re.sub(r'^path = ".*"$', f'path = "{self.inside("share/tidemark/example/schemas")}"', text, flags=re.MULTILINE))
         code, said = run(self.inside("bin/tidemark"), "validate", "--offline", "--config", config)
         self.assertEqual(code, 0, said)
+
+    def test_the_program_runs_and_its_example_is_valid(self):
+        with open(self.inside("share/tidemark/tidemark.example.toml"), encoding="utf-8") as example:
+            self.expect_valid(example.read())
+
+    def test_the_configurations_for_containers_and_kubernetes_are_valid(self):
+        self.expect_valid(read("ops/compose/tidemark.toml"))
+        for kubernetes in yaml.safe_load_all(read("ops/kubernetes/configuration.yaml")):
+            self.expect_valid(kubernetes["data"]["tidemark.toml"])
 
     def test_it_depends_on_the_libraries_that_the_program_needs(self):
         _, control = run("dpkg-deb", "-f", self.package, "Depends")
