@@ -21,7 +21,7 @@ _tidemark_words() {
 }
 
 _tidemark() {
-  local current=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD - 1]} commands='' word i
+  local current=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD - 1]} commands='' word i words
   COMPREPLY=()
   case $previous in
     -c | --config) mapfile -t COMPREPLY < <(compgen -f -- "$current"); return ;;
@@ -33,12 +33,14 @@ _tidemark() {
   for ((i = 1; i < COMP_CWORD; i++)); do
     word=${COMP_WORDS[i]}
     case $word in
-      -c | --config | --log-level | --run-role | --topic | --partition | --to | --limit | --aggregate | --keys | --patience | --into | --from) ((i++)) ;;
+      -c | --config | --log-level | --run-role | --topic | --partition | --to | --limit | --aggregate | --keys | \
+        --patience | --into | --from) ((i++)) ;;
       -*) ;;
       *) commands+=${commands:+ }$word ;;
     esac
   done
-  mapfile -t COMPREPLY < <(compgen -W "$(_tidemark_words "$commands") --config --log-level --help --version" -- "$current")
+  words="$(_tidemark_words "$commands") --config --log-level --help --version"
+  mapfile -t COMPREPLY < <(compgen -W "$words" -- "$current")
 }
 
 complete -F _tidemark tidemark

@@ -9,7 +9,7 @@ import sys
 
 OUT = os.path.join(os.path.dirname(os.path.abspath(__file__)), "tidemark.json")
 SOURCE = {"type": "prometheus", "uid": "${datasource}"}
-ABOUT = "Is every count right, how fresh, how fast, and what is wrong. Each trouble has a heading in ops/docs/RUNBOOK.md."
+ABOUT = "Is every count right, how fresh, how fast, what is wrong. Each trouble has a heading in ops/docs/RUNBOOK.md."
 
 
 def metric(name):
@@ -41,7 +41,8 @@ def heatmap(name):
 # Rows of panels: (title, height, [(kind, width, title, description, unit, [(query, legend)], colours of a stat)]).
 ROWS = [
     ("Is every count right?", 4, [
-        ("stat", 4, "Drift", "Cells that were wrong for another reason than lag, in the time shown. A healthy group has none.", "none",
+        ("stat", 4, "Drift",
+         "Cells that were wrong for another reason than lag, in the time shown. A healthy group has none.", "none",
          [(grown("drift_rows_total", "$__range"), "")], steps("green", 0.5, "red")),
         ("stat", 4, "Data lost", "Partitions whose records were gone before they were read, in the time shown.", "none",
          [(grown("data_loss_total", "$__range"), "")], steps("green", 0.5, "red")),
@@ -51,44 +52,57 @@ ROWS = [
          [(f"sum({metric('partitions_blocked')})", "")], steps("green", 1, "red")),
         ("stat", 4, "Members ready", "Members that have claimed their partitions and read them.", "none",
          [(f"sum({metric('ready')})", "")], steps("red", 1, "green")),
-        ("stat", 4, "Passes", "Recounts of everything that ended in the last hour; by default one is due every 10 minutes.", "none",
+        ("stat", 4, "Passes",
+         "Recounts of everything that ended in the last hour; by default one is due every 10 minutes.", "none",
          [(grown("recount_passes_total", "1h"), "")], steps("orange", 0.5, "green")),
     ]),
     ("How fresh, how fast, how far behind", 8, [
-        ("timeseries", 12, "Freshness", "From the append to Kafka of a batch's oldest record until it is visible in Postgres.", "s",
+        ("timeseries", 12, "Freshness",
+         "From the append to Kafka of a batch's oldest record until it is visible in Postgres.", "s",
          [(quantile(0.5, "freshness_seconds"), "p50"), (quantile(0.99, "freshness_seconds"), "p99")], {}),
         ("timeseries", 12, "Lag", "Records behind the end of each topic, as its owners last heard.", "short",
          [(f"sum by (topic) ({metric('lag_records')})", "{{topic}}")], {}),
         ("timeseries", 12, "Throughput", "Records and row changes that became visible, for each second.", "cps",
          [(rate("records_total"), "records"), (rate("changes_total"), "changes")], {}),
-        ("timeseries", 12, "Throughput by member", "Records that became visible, for each second: how evenly work is spread.", "cps",
+        ("timeseries", 12, "Throughput by member",
+         "Records that became visible, for each second: how evenly work is spread.", "cps",
          [(rate("records_total", "instance"), "{{instance}}")], {}),
-        ("heatmap", 12, "Duration of transactions", "How long the transaction of a batch takes.", "s", heatmap("apply_seconds"), {}),
-        ("timeseries", 12, "Batches", "Transactions for each second, and the aggregate rows that one writes on average.", "short",
-         [(rate("batch_rows_count"), "batches/s"), (f"{rate('batch_rows_sum')} / {rate('batch_rows_count')}", "rows of one batch")], {}),
+        ("heatmap", 12, "Duration of transactions",
+         "How long the transaction of a batch takes.", "s", heatmap("apply_seconds"), {}),
+        ("timeseries", 12, "Batches",
+         "Transactions for each second, and the aggregate rows that one writes on average.", "short",
+         [(rate("batch_rows_count"), "batches/s"),
+          (f"{rate('batch_rows_sum')} / {rate('batch_rows_count')}", "rows of one batch")], {}),
     ]),
     ("What is not counted at once", 8, [
-        ("timeseries", 8, "Passed over", "Records rightly passed over, by reason; duplicate: Debezium sent them again.", "cps",
+        ("timeseries", 8, "Passed over",
+         "Records rightly passed over, by reason; duplicate: Debezium sent them again.", "cps",
          [(rate("records_skipped_total", "reason"), "{{reason}}")], {}),
-        ("timeseries", 8, "Suspects", "Cells and ranges to be recounted; contributions that a recount had counted already.", "cps",
+        ("timeseries", 8, "Suspects",
+         "Cells and ranges to be recounted; contributions that a recount had counted already.", "cps",
          [(rate("suspects_total"), "suspects"), (rate("fence_skipped_total"), "skipped by fences")], {}),
         ("timeseries", 8, "Parked by code", "Records put aside; the runbook has a heading for each code.", "short",
          [(grown("parked_total", "$__rate_interval", "code"), "{{code}}")], {}),
     ]),
     ("Recounts beside the stream", 8, [
-        ("timeseries", 8, "Turn of a slice", "How long slices wait for their turn, and hold it while batches wait: goal 50 ms together.", "s",
-         [(quantile(0.99, "recount_wait_seconds"), "wait p99"), (quantile(0.99, "recount_hold_seconds"), "hold p99")], {}),
-        ("timeseries", 8, "Rows recounted", "Rows compared; cells that were written; rows left out as another writer held them.", "cps",
+        ("timeseries", 8, "Turn of a slice",
+         "How long slices wait for their turn, and hold it while batches wait: goal 50 ms together.", "s",
+         [(quantile(0.99, "recount_wait_seconds"), "wait p99"),
+          (quantile(0.99, "recount_hold_seconds"), "hold p99")], {}),
+        ("timeseries", 8, "Rows recounted",
+         "Rows compared; cells that were written; rows left out as another writer held them.", "cps",
          [(rate("recount_rows_total"), "rows"), (rate("recount_corrected_total"), "cells written"),
           (rate("recount_held_rows_total"), "held by others")], {}),
-        ("timeseries", 8, "Fences", "Recounts of which changes are still on their way. It falls to 0 between passes.", "short",
+        ("timeseries", 8, "Fences",
+         "Recounts of which changes are still on their way. It falls to 0 between passes.", "short",
          [(f"max({metric('fences')})", "outstanding")], {}),
     ]),
     ("Trouble", 8, [
         ("timeseries", 8, "Retries", "Failures that were tried again, by SQLSTATE; none: no answer.", "cps",
          [(rate("retries_total", "sqlstate"), "batches {{sqlstate}}"),
           (rate("recount_retries_total", "sqlstate"), "recounts {{sqlstate}}")], {}),
-        ("timeseries", 8, "Owners", "Partitions taken and given, and batches refused as another owner had moved on.", "short",
+        ("timeseries", 8, "Owners",
+         "Partitions taken and given, and batches refused as another owner had moved on.", "short",
          [(grown("rebalances_total", "$__rate_interval"), "rebalances"),
           (grown("fenced_batches_total", "$__rate_interval"), "fenced batches")], {}),
         ("table", 8, "Versions", "Which version with which declaration each member runs.", "none",
@@ -107,7 +121,8 @@ def make_panel(number, place, kind, title, about, unit, queries, colours):
     defaults = {"unit": unit, **colours}
     if kind == "timeseries":
         defaults |= {"min": 0, "custom": {"lineWidth": 2, "fillOpacity": 10}}
-    targets = [{"refId": chr(ord("A") + i), "datasource": SOURCE, "expr": query, "legendFormat": legend, **OF_TARGET.get(kind, {})}
+    targets = [{"refId": chr(ord("A") + i), "datasource": SOURCE, "expr": query, "legendFormat": legend,
+                **OF_TARGET.get(kind, {})}
                for i, (query, legend) in enumerate(queries)]
     return {"id": number, "type": kind, "title": title, "description": about, "datasource": SOURCE, "gridPos": place,
             "fieldConfig": {"defaults": defaults, "overrides": []}, "targets": targets, **OF_KIND[kind]}
@@ -136,11 +151,12 @@ def variables():
 
 
 def dashboard():
-    drift = {"name": "Drift", "enable": True, "iconColor": "red", "datasource": SOURCE, "step": "60s", "titleFormat": "drift",
-             "expr": grown("drift_rows_total", "1m") + " > 0"}
+    drift = {"name": "Drift", "enable": True, "iconColor": "red", "datasource": SOURCE, "step": "60s",
+             "titleFormat": "drift", "expr": grown("drift_rows_total", "1m") + " > 0"}
     return {"title": "Tidemark", "uid": "tidemark", "description": ABOUT, "tags": ["tidemark", "kafka", "postgres"],
-            "schemaVersion": 39, "editable": True, "graphTooltip": 1, "refresh": "10s", "time": {"from": "now-1h", "to": "now"},
-            "templating": {"list": variables()}, "annotations": {"list": [drift]}, "panels": make_panels()}
+            "schemaVersion": 39, "editable": True, "graphTooltip": 1, "refresh": "10s",
+            "time": {"from": "now-1h", "to": "now"}, "templating": {"list": variables()},
+            "annotations": {"list": [drift]}, "panels": make_panels()}
 
 
 def text():

@@ -1,4 +1,5 @@
-// Package compose checks docker-compose.yml, ops/Dockerfile and ops/kubernetes by the loaders that read them in earnest.
+// Package compose checks docker-compose.yml, ops/Dockerfile and ops/kubernetes by the loaders that read them in
+// earnest.
 package compose
 
 import (
@@ -19,7 +20,8 @@ var endingByThemselves = []string{"migrate", "connector", "traffic", "check"}
 
 func project(t *testing.T) *types.Project {
 	t.Helper()
-	options, err := cli.NewProjectOptions([]string{filepath.Join(repo(), "docker-compose.yml")}, cli.WithProfiles([]string{"*"}))
+	files := []string{filepath.Join(repo(), "docker-compose.yml")}
+	options, err := cli.NewProjectOptions(files, cli.WithProfiles([]string{"*"}))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -145,7 +147,8 @@ func TestWhatIsWaitedForCanHappen(t *testing.T) {
 
 func TestEachHostThatAConfigurationNamesIsAService(t *testing.T) {
 	loaded := project(t)
-	hosts := regexp.MustCompile(`(?:host=|"database\.hostname": ")([a-z0-9]+)|\b([a-z][a-z0-9]*):(?:9092|9093|9464|8083|9090)\b`)
+	hosts := regexp.MustCompile(`(?:host=|"database\.hostname": ")([a-z0-9]+)|` +
+		`\b([a-z][a-z0-9]*):(?:9092|9093|9464|8083|9090)\b`)
 	files := []string{"docker-compose.yml", "ops/prometheus/prometheus.yml"}
 	for _, pattern := range []string{"ops/compose/*", "ops/grafana/provisioning/*/*"} {
 		found, _ := filepath.Glob(filepath.Join(repo(), pattern))

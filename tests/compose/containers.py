@@ -1,7 +1,8 @@
-"""What a container is made of, without one: a root that is a copy on write of this machine's, mounts, a network of its own.
+"""What a container is made of, without one: a root that is a copy on write of this machine's, mounts, a network.
 
 For a process that has mount, network and process namespaces of its own already; all goes when it ends.
 """
+
 import os
 import pwd
 import shutil
@@ -128,13 +129,33 @@ class Container:
         if service.get("cap_drop") == ["ALL"]:
             drop.append("--bounding-set=-all")
         lock = "mount -o remount,bind,ro / && " if service.get("read_only") else ""
-        return ["ip", "netns", "exec", self.name, "chroot", self.root, "unshare", "--mount", "bash", "-c",
-                f'{lock}cd / && exec "$@"', "bash", *drop, *command]
+        return [
+            "ip",
+            "netns",
+            "exec",
+            self.name,
+            "chroot",
+            self.root,
+            "unshare",
+            "--mount",
+            "bash",
+            "-c",
+            f'{lock}cd / && exec "$@"',
+            "bash",
+            *drop,
+            *command,
+        ]
 
     def start(self):
         with open(self.log, "ab") as out:
-            self.process = subprocess.Popen(self._argv(self.command), env=self.environment, stdin=subprocess.DEVNULL,
-                                            stdout=out, stderr=subprocess.STDOUT, start_new_session=True)
+            self.process = subprocess.Popen(
+                self._argv(self.command),
+                env=self.environment,
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
 
     def run(self, command):
         done = subprocess.run(self._argv(command), env=self.environment, capture_output=True, text=True, check=False)
@@ -142,7 +163,9 @@ class Container:
             raise RuntimeError(f"{self.name}: {command}: {done.stdout}{done.stderr}")
 
     def try_run(self, command):
-        return subprocess.run(self._argv(command), env=self.environment, capture_output=True, check=False).returncode == 0
+        return (
+            subprocess.run(self._argv(command), env=self.environment, capture_output=True, check=False).returncode == 0
+        )
 
     def running(self):
         return self.process is not None and self.process.poll() is None

@@ -19,8 +19,8 @@ import (
 	utilruntime "k8s.io/apimachinery/pkg/util/runtime"
 )
 
-// One object of each kind by its name, decoded strictly by the API's types: an unknown or doubled field, a wrong type or
-// a malformed quantity is an error.
+// Each object by kind and name, decoded strictly by the API's types: an unknown or doubled field, a wrong type or a
+// malformed quantity is an error.
 func manifests(t *testing.T) map[string]runtime.Object {
 	t.Helper()
 	scheme := runtime.NewScheme()
@@ -28,7 +28,8 @@ func manifests(t *testing.T) map[string]runtime.Object {
 		corev1.AddToScheme, networkingv1.AddToScheme, policyv1.AddToScheme} {
 		utilruntime.Must(add(scheme))
 	}
-	decoder := json.NewSerializerWithOptions(json.DefaultMetaFactory, scheme, scheme, json.SerializerOptions{Yaml: true, Strict: true})
+	strict := json.SerializerOptions{Yaml: true, Strict: true}
+	decoder := json.NewSerializerWithOptions(json.DefaultMetaFactory, scheme, scheme, strict)
 	found := map[string]runtime.Object{}
 	files, _ := filepath.Glob(filepath.Join(repo(), "ops/kubernetes/*.yaml"))
 	for _, file := range files {
@@ -75,14 +76,17 @@ func TestEachSelectorFindsTheMembers(t *testing.T) {
 		}
 	}
 	migration := objects["Job/tidemark-migrate"].(*batchv1.Job).Spec.Template.Labels
-	if compiled, _ := metav1.LabelSelectorAsSelector(deployment(t).Spec.Selector); compiled.Matches(labels.Set(migration)) {
+	compiled, _ := metav1.LabelSelectorAsSelector(deployment(t).Spec.Selector)
+	if compiled.Matches(labels.Set(migration)) {
 		t.Error("the deployment takes the migration's pod for a member")
 	}
 }
 
 func TestProbesAskWhatIsServedOnThePortThatIsListenedOn(t *testing.T) {
 	container := deployment(t).Spec.Template.Spec.Containers[0]
-	paths := map[*corev1.Probe]string{container.LivenessProbe: "/livez", container.StartupProbe: "/livez", container.ReadinessProbe: "/readyz"}
+	paths := map[*corev1.Probe]string{
+		container.LivenessProbe: "/livez", container.StartupProbe: "/livez", container.ReadinessProbe: "/readyz",
+	}
 	if len(paths) != 3 {
 		t.Fatal("a probe is missing")
 	}
@@ -96,7 +100,8 @@ func TestProbesAskWhatIsServedOnThePortThatIsListenedOn(t *testing.T) {
 		}
 	}
 	configuration := manifests(t)["ConfigMap/tidemark"].(*corev1.ConfigMap).Data["tidemark.toml"]
-	if port := container.Ports[0]; port.Name != "http" || port.ContainerPort != 9464 || !strings.Contains(configuration, "0.0.0.0:9464") {
+	port, listens := container.Ports[0], strings.Contains(configuration, "0.0.0.0:9464")
+	if port.Name != "http" || port.ContainerPort != 9464 || !listens {
 		t.Errorf("%v", port)
 	}
 }
@@ -107,8 +112,9 @@ func TestPodsHaveNoRootNoCapabilitiesAndNoWritableFile(t *testing.T) {
 		"migrate": manifests(t)["Job/tidemark-migrate"].(*batchv1.Job).Spec.Template.Spec,
 	}
 	for name, pod := range pods {
-		if !*pod.SecurityContext.RunAsNonRoot || pod.SecurityContext.SeccompProfile == nil || *pod.AutomountServiceAccountToken {
-			t.Errorf("%s: %v", name, pod.SecurityContext)
+		context := pod.SecurityContext
+		if !*context.RunAsNonRoot || context.SeccompProfile == nil || *pod.AutomountServiceAccountToken {
+			t.Errorf("%s: %v", name, context)
 		}
 		for _, container := range pod.Containers {
 			secure := container.SecurityContext
@@ -149,8 +155,9 @@ func TestScalingIsByALagThatIsServed(t *testing.T) {
 	if !strings.Contains(string(read(t, "consumer/service/metrics.cc")), `"`+name+`"`) {
 		t.Errorf("%s is not served", name)
 	}
-	if scaler.Spec.ScaleTargetRef.Name != deployment(t).Name || *scaler.Spec.MinReplicas < 2 || scaler.Spec.MaxReplicas <= *scaler.Spec.MinReplicas {
-		t.Errorf("%v", scaler.Spec)
+	spec := scaler.Spec
+	if spec.ScaleTargetRef.Name != deployment(t).Name || *spec.MinReplicas < 2 || spec.MaxReplicas <= *spec.MinReplicas {
+		t.Errorf("%v", spec)
 	}
 }
 

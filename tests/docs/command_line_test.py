@@ -1,4 +1,5 @@
 """Manual and completions know the commands and options that the program has, and no others."""
+
 import re
 import subprocess
 import unittest
@@ -29,9 +30,15 @@ def options(names):
 
 def completed(*words):
     """What bash offers behind these words, the last of which is being typed."""
-    script = 'source "$1"; shift; COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); _tidemark; printf "%s\\n" "${COMPREPLY[@]}"'
-    run = subprocess.run(["bash", "-c", script, "bash", path("ops/completions/tidemark.bash"), "tidemark", *words],
-                         capture_output=True, text=True, check=True)
+    script = (
+        'source "$1"; shift; COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); _tidemark; printf "%s\\n" "${COMPREPLY[@]}"'
+    )
+    run = subprocess.run(
+        ["bash", "-c", script, "bash", path("ops/completions/tidemark.bash"), "tidemark", *words],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
     return set(run.stdout.split())
 
 
@@ -55,20 +62,32 @@ class CommandLine(unittest.TestCase):
 
     def test_the_manual_names_each_command_and_option(self):
         text = read("ops/man/tidemark.1")
-        told = {" ".join(words[:2]) for words in (line.split()[2:] for line in text.splitlines() if line.startswith(".It Cm "))}
+        told = {
+            " ".join(words[:2])
+            for words in (line.split()[2:] for line in text.splitlines() if line.startswith(".It Cm "))
+        }
         flags = set(re.findall(r"Fl (-[a-z-]+)", text))
         for name, own in commands().items():
             if any(other.startswith(name + " ") for other in commands()):
                 continue
-            self.assertTrue(any(words == name or words.split()[0] == name for words in told), f"the manual doesn't tell of: {name}")
+            self.assertTrue(
+                any(words == name or words.split()[0] == name for words in told), f"the manual doesn't tell of: {name}"
+            )
             self.assertEqual({option[1:] for option in options(own)} - flags, set(), name)
 
     def test_the_manual_names_nothing_that_is_not_there(self):
-        known = {option[1:] for own in commands().values() for option in options(own)} | {option[1:] for option in EVERYWHERE}
+        known = {option[1:] for own in commands().values() for option in options(own)} | {
+            option[1:] for option in EVERYWHERE
+        }
         self.assertEqual(set(re.findall(r"Fl (-[a-z-]+)", read("ops/man/tidemark.1"))) - known, set())
 
     def test_the_manual_is_well_formed(self):
-        run = subprocess.run(["mandoc", "-T", "lint", "-W", "warning", path("ops/man/tidemark.1")], capture_output=True, text=True, check=False)
+        run = subprocess.run(
+            ["mandoc", "-T", "lint", "-W", "warning", path("ops/man/tidemark.1")],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
         self.assertEqual(run.stdout, "")
 
     def test_the_manual_names_each_exit_code(self):

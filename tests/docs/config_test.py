@@ -1,4 +1,5 @@
 """The reference of the configuration is what the parser takes."""
+
 import os
 import re
 import sys
@@ -26,7 +27,9 @@ def accepted():
 class Config(unittest.TestCase):
     def test_each_key_that_the_parser_takes_is_documented_in_its_section(self):
         keys, sections = config_reference.read_example()
-        documented = {section: {key.name for key in keys if key.section == section} for section in sections if section not in FREE}
+        documented = {
+            section: {key.name for key in keys if key.section == section} for section in sections if section not in FREE
+        }
         documented["topics"].add("map")
         self.assertGreater(len(accepted()), 5)
         self.assertEqual(documented, accepted())
@@ -36,8 +39,9 @@ class Config(unittest.TestCase):
         self.assertEqual([key.name for key in keys if not key.text and key.section not in FREE], [])
 
     def test_the_reference_was_made_anew_after_the_last_change(self):
-        self.assertEqual(read("ops/docs/CONFIG.md"), config_reference.reference(),
-                         "run ops/docs/config_reference.py --write")
+        self.assertEqual(
+            read("ops/docs/CONFIG.md"), config_reference.reference(), "run ops/docs/config_reference.py --write"
+        )
 
     def test_bounds_are_those_of_the_parser(self):
         self.assertEqual(config_reference.read_bounds()["lanes"], "1 to 64")

@@ -1,4 +1,5 @@
 """What CORRECTNESS.md says is tested, is."""
+
 import os
 import re
 import subprocess
@@ -15,12 +16,18 @@ def names_in_quotes():
     documents = read("ops/docs/CORRECTNESS.md") + read("ops/docs/SECURITY.md")
     quoted = re.findall(r"`([^`\n]+)`", documents)
     named = [tuple(text.split(" ", 1)) for text in quoted if re.fullmatch(r"(e2e|case|sim|model) [\w-]+", text)]
-    return named + [("gtest", text) for text in quoted if re.fullmatch(r"[A-Z]\w+\.[A-Z]\w+", text) and not text.endswith((".md", ".FULL"))]
+    return named + [
+        ("gtest", text)
+        for text in quoted
+        if re.fullmatch(r"[A-Z]\w+\.[A-Z]\w+", text) and not text.endswith((".md", ".FULL"))
+    ]
 
 
 def there():
     """{kind: names of all tests}."""
-    scenarios = subprocess.run([sys.executable, path("tests/e2e/run"), "--list"], capture_output=True, text=True, check=True).stdout.split()
+    scenarios = subprocess.run(
+        [sys.executable, path("tests/e2e/run"), "--list"], capture_output=True, text=True, check=True
+    ).stdout.split()
     gtests = re.findall(r"\bTEST(?:_F|_P)?\(\s*(\w+)\s*,\s*(\w+)", read_sources("tests"))
     return {
         "e2e": set(scenarios),
@@ -56,7 +63,9 @@ class Correctness(unittest.TestCase):
         self.assertEqual(rows("fault"), re.findall(r"^\| ([A-Z]\d+) \|", faults, re.MULTILINE))
 
     def test_a_fault_has_tests_or_says_what_is_open(self):
-        for row in re.findall(r"^\| [A-Z]\d+ \|.*$", read("ops/docs/CORRECTNESS.md").split("## Faults")[1], re.MULTILINE):
+        for row in re.findall(
+            r"^\| [A-Z]\d+ \|.*$", read("ops/docs/CORRECTNESS.md").split("## Faults")[1], re.MULTILINE
+        ):
             _, _, _, tests, still_open, _ = row.split("|")
             self.assertTrue(tests.strip() or still_open.strip(), row)
 

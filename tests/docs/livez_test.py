@@ -1,4 +1,5 @@
 """The image's health check tells a member that lives from one that doesn't."""
+
 import socket
 import subprocess
 import threading
@@ -8,7 +9,7 @@ from support import path
 
 
 def answering(answer):
-    """(address, thread) of a server that takes one connection and sends this; None: it says nothing until it is left."""
+    """(address, thread) of a server that takes one connection and sends this; None: it says nothing."""
     listener = socket.create_server(("127.0.0.1", 0))
 
     def serve():

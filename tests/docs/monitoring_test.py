@@ -1,4 +1,5 @@
 """Alerts and dashboard speak of metrics that exist, and do what they say."""
+
 import json
 import os
 import re
@@ -43,7 +44,9 @@ def panel_expressions():
 
 
 def promtool(*arguments, cwd=None):
-    run = subprocess.run(["promtool", *arguments], capture_output=True, text=True, cwd=cwd or path("ops/prometheus"), check=False)
+    run = subprocess.run(
+        ["promtool", *arguments], capture_output=True, text=True, cwd=cwd or path("ops/prometheus"), check=False
+    )
     return run.returncode, run.stdout + run.stderr
 
 
@@ -76,8 +79,10 @@ class Dashboard(unittest.TestCase):
         self.assertEqual(served() - shown, set(), "add a panel in ops/grafana/make.py")
 
     def test_prometheus_takes_each_query(self):
-        rules = [{"record": f"panel_{i}", "expr": expression.replace("$__rate_interval", "1m").replace("$__range", "1h")}
-                 for i, expression in enumerate(panel_expressions())]
+        rules = [
+            {"record": f"panel_{i}", "expr": expression.replace("$__rate_interval", "1m").replace("$__range", "1h")}
+            for i, expression in enumerate(panel_expressions())
+        ]
         with tempfile.TemporaryDirectory() as folder:
             with open(os.path.join(folder, "panels.yml"), "w", encoding="utf-8") as out:
                 yaml.safe_dump({"groups": [{"name": "panels", "rules": rules}]}, out)

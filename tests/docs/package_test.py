@@ -1,4 +1,5 @@
 """The Debian package holds what is needed, and works where it was unpacked."""
+
 import glob
 import os
 import re
@@ -18,11 +19,15 @@ PASSWORDS = {"TIDEMARK_PASSWORD": "x", "TIDEMARK_MIGRATE_PASSWORD": "x"}
 
 
 def run(*command, cwd=None):
-    done = subprocess.run(command, capture_output=True, text=True, cwd=cwd, env={**os.environ, **PASSWORDS}, check=False)
+    done = subprocess.run(
+        command, capture_output=True, text=True, cwd=cwd, env={**os.environ, **PASSWORDS}, check=False
+    )
     return done.returncode, done.stdout + done.stderr
 
 
-@unittest.skipUnless(os.access(os.path.join(BUILD, "tidemark"), os.X_OK), "there is no build/release/tidemark: run ops/build first")
+@unittest.skipUnless(
+    os.access(os.path.join(BUILD, "tidemark"), os.X_OK), "there is no build/release/tidemark: run ops/build first"
+)
 class Package(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
@@ -45,7 +50,14 @@ class Package(unittest.TestCase):
         """The packaged program takes this configuration, with the packaged declarations."""
         config = os.path.join(self.folder, "tidemark.toml")
         with open(config, "w", encoding="utf-8") as out:
-            out.write(re.sub(r'^path = ".*"$', f'path = "{self.inside("share/tidemark/example/schemas")}"', text, flags=re.MULTILINE))
+            out.write(
+                re.sub(
+                    r'^path = ".*"$',
+                    f'path = "{self.inside("share/tidemark/example/schemas")}"',
+                    text,
+                    flags=re.MULTILINE,
+                )
+            )
         code, said = run(self.inside("bin/tidemark"), "validate", "--offline", "--config", config)
         self.assertEqual(code, 0, said)
 
@@ -69,9 +81,17 @@ class Package(unittest.TestCase):
         self.assertIn("ExecStart=/usr/bin/tidemark run", unit)
 
     def test_manual_completions_alerts_and_runbook_are_in_it(self):
-        for name in ("share/man/man1/tidemark.1.gz", "share/bash-completion/completions/tidemark", "share/zsh/vendor-completions/_tidemark",
-                     "share/tidemark/prometheus/alerts.yml", "share/tidemark/grafana/tidemark.json", "share/doc/tidemark/RUNBOOK.md",
-                     "share/doc/tidemark/copyright", "lib/tidemark/livez", "share/tidemark/example/sql/recounted/dominant_genre.sql"):
+        for name in (
+            "share/man/man1/tidemark.1.gz",
+            "share/bash-completion/completions/tidemark",
+            "share/zsh/vendor-completions/_tidemark",
+            "share/tidemark/prometheus/alerts.yml",
+            "share/tidemark/grafana/tidemark.json",
+            "share/doc/tidemark/RUNBOOK.md",
+            "share/doc/tidemark/copyright",
+            "lib/tidemark/livez",
+            "share/tidemark/example/sql/recounted/dominant_genre.sql",
+        ):
             self.assertTrue(os.path.exists(self.inside(name)), name)
 
     def test_it_holds_no_kill_points_and_is_stripped(self):

@@ -1,4 +1,5 @@
 """Whoever is on call finds a heading for what the service says."""
+
 import re
 import unittest
 

@@ -1,4 +1,5 @@
 """Reading the repository's files."""
+
 import glob
 import os
 
@@ -16,5 +17,7 @@ def read(name):
 
 def read_sources(folder, name="*"):
     """All C++ below a folder, or what of it has such a name, as one text."""
-    files = sorted(file for kind in ("cc", "h") for file in glob.glob(path(f"{folder}/**/{name}.{kind}"), recursive=True))
+    files = sorted(
+        file for kind in ("cc", "h") for file in glob.glob(path(f"{folder}/**/{name}.{kind}"), recursive=True)
+    )
     return "\n".join(read(name) for name in files)

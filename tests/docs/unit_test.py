@@ -1,4 +1,5 @@
 """The systemd unit is taken, is closed to the outside, and fits what the service does."""
+
 import re
 import subprocess
 import tempfile

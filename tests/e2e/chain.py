@@ -143,7 +143,8 @@ def sigterm(world):
         handed = time.monotonic() - begin
         first.start(env=supervisor.env)
         wait_until(lambda: len(world.owners()) == 2, 30, "both members own partitions")
-        wait_until(lambda: {"READY=1", "WATCHDOG=1", "STATUS=ready"} <= supervisor.told(), 30, "systemd is told that it is ready")
+        ready = {"READY=1", "WATCHDOG=1", "STATUS=ready"}
+        wait_until(lambda: ready <= supervisor.told(), 30, "systemd is told that it is ready")
         begin = time.monotonic()
         second.sigterm()
         with contextlib.suppress(Exception):
