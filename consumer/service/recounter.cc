@@ -92,6 +92,7 @@ void Recounter::run() {
 milliseconds Recounter::step() {
   if (!store_.lead()) {
     draining_.reset();
+    observer_.on_fences(0);  // those of the one that leads count
     return kFollow;
   }
   const auto now = Steady::now();

@@ -20,6 +20,7 @@
 #include "consumer/service/pipeline.h"
 #include "consumer/service/postgres.h"
 #include "consumer/service/recounting.h"
+#include "consumer/service/sd_notify.h"
 #include "consumer/store/catalog.h"
 #include "consumer/store/pg_store.h"
 
@@ -216,14 +217,17 @@ void run_service(const Config& config, Declaration declaration) {
   Member member(config, declaration, metrics, readiness.broker_reachable);
   Pipeline& pipeline = member.pipeline();
   const Followed followed(readiness, pipeline);
+  notify_ready();
   auto update_at = Steady::now();
   while (!stop_asked) {
     pipeline.step();
     if (Steady::now() < update_at) continue;
     member.check();
     metrics.update(pipeline.status());
+    notify_alive(readiness.answer(metrics).body);
     update_at = Steady::now() + kUpdateEvery;
   }
+  notify_stopping();
   spdlog::info("draining");
   exit_when_drain_hangs();
   pipeline.drain(kDrainPatience);

@@ -6,6 +6,7 @@ import time
 import traffic
 from ops.stack import wait_until
 
+from supervisor import Supervisor
 from world import SESSION_MS, demand
 
 SECONDS = 10
@@ -131,7 +132,7 @@ def member_frozen(world):
 
 
 def sigterm(world):
-    with chain(world, 7) as load:
+    with chain(world, 7) as load, Supervisor() as supervisor:
         first, second = world.members
         begin = time.monotonic()
         first.sigterm()
@@ -140,8 +141,10 @@ def sigterm(world):
         demand(code == 0, f"SIGTERM ended with {code}")
         wait_until(lambda: set(world.owners()) == {second.process.pid}, SIGTERM_S_MAX, "the other member owns everything")
         handed = time.monotonic() - begin
-        first.start()
+        first.start(env=supervisor.env)
         wait_until(lambda: len(world.owners()) == 2, 30, "both members own partitions")
+        ready = {"READY=1", "WATCHDOG=1", "STATUS=ready"}
+        wait_until(lambda: ready <= supervisor.told(), 30, "systemd is told that it is ready")
         begin = time.monotonic()
         second.sigterm()
         with contextlib.suppress(Exception):

@@ -361,7 +361,7 @@ TEST_F(KafkaSourceTest, FetchErrorsLoseNothing) {
 TEST_F(KafkaSourceTest, AMissingAclIsDeniedAndNamesTheTopic) {
   kafka_->create_topic("secret", 1);
   kafka_->produce_numbers("secret", 0, 0, 10);
-  // More than one: a fetch for an earlier test's topic may be on its way still, and takes the first.
+  // More than one: a fetch for an earlier test's topic may still be on its way and take one.
   kafka_->fail_next(MockKafka::Api::kFetch,
                     std::vector<int>(5, RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED));
   assign({at("secret", 0, 0)});

@@ -94,6 +94,7 @@ TEST(Tidy, EachLibraryHasOneUser) {
       {std::regex("^httplib"), "^consumer/service/http"},
       {std::regex("^prometheus"), "^consumer/service/(recount_)?metrics"},
       {std::regex("^CLI/"), "^consumer/main"},
+      {std::regex("^systemd/"), "^consumer/service/sd_notify"},
   };
   for (const SourceFile& file : sources("consumer")) {
     for (const std::string& include : file.includes) {

@@ -1,0 +1,46 @@
+# Completions of tidemark for bash; below share/bash-completion/completions they are loaded by themselves.
+
+# Words that may follow, by the commands before; "" are those of every place.
+_tidemark_words() {
+  case $1 in
+    '') echo 'run migrate validate status offsets parked recount replay verify rebuild drift' ;;
+    migrate) echo '--run-role --print-grants' ;;
+    validate) echo '--offline' ;;
+    status) echo '--json' ;;
+    offsets) echo 'show reset' ;;
+    'offsets reset') echo '--topic --partition --to --yes' ;;
+    parked) echo 'list show' ;;
+    'parked list') echo '--topic --limit' ;;
+    recount) echo '--aggregate --keys --full' ;;
+    rebuild) echo '--into --restart --incomplete --yes' ;;
+    verify) echo '--aggregate --patience --json' ;;
+    replay) echo '--topic --from --restart' ;;
+    drift) echo 'list' ;;
+    'drift list') echo '--limit --json' ;;
+  esac
+}
+
+_tidemark() {
+  local current=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD - 1]} commands='' word i words
+  COMPREPLY=()
+  case $previous in
+    -c | --config) mapfile -t COMPREPLY < <(compgen -f -- "$current"); return ;;
+    --log-level) mapfile -t COMPREPLY < <(compgen -W 'trace debug info warn error' -- "$current"); return ;;
+    --to) mapfile -t COMPREPLY < <(compgen -W 'earliest' -- "$current"); return ;;
+    --from) mapfile -t COMPREPLY < <(compgen -W 'beginning' -- "$current"); return ;;
+    --run-role | --topic | --partition | --limit | --aggregate | --keys | --patience | --into) return ;;
+  esac
+  for ((i = 1; i < COMP_CWORD; i++)); do
+    word=${COMP_WORDS[i]}
+    case $word in
+      -c | --config | --log-level | --run-role | --topic | --partition | --to | --limit | --aggregate | --keys | \
+        --patience | --into | --from) ((i++)) ;;
+      -*) ;;
+      *) commands+=${commands:+ }$word ;;
+    esac
+  done
+  words="$(_tidemark_words "$commands") --config --log-level --help --version"
+  mapfile -t COMPREPLY < <(compgen -W "$words" -- "$current")
+}
+
+complete -F _tidemark tidemark
