@@ -7,11 +7,11 @@
 -- named, read perhaps, or written by dynamic SQL: look at it. Not seen are counts that another
 -- language, a rule, or a trigger of a third table makes. Disabled triggers are left out.
 with recursive functions as (
-  select p.oid, p.oid::regprocedure::text as name, lower(p.proname) || '(' as call,
-         lower(regexp_replace(
-           regexp_replace(p.prosrc || ' ' || coalesce(pg_get_function_sqlbody(p.oid), ''),
-                          '--[^\n]*|/\*.*?\*/', ' ', 'g'),
-           '\s+\(', '(', 'g')) as body
+  select p.oid,
+         '\m' || regexp_replace(lower(p.proname), '(\W)', '\\\1', 'g') || '"?\(' as call,
+         lower(regexp_replace(regexp_replace(regexp_replace(
+           p.prosrc || ' ' || coalesce(pg_get_function_sqlbody(p.oid), ''),
+           '--[^\n]*', ' ', 'g'), '/\*.*?\*/', ' ', 'g'), '\s+\(', '(', 'g')) as body
     from pg_catalog.pg_proc as p
     join pg_catalog.pg_namespace as n on n.oid = p.pronamespace
    where p.prokind in ('f', 'p') and n.nspname not in ('pg_catalog', 'information_schema')),
@@ -26,7 +26,7 @@ reached as (
   select r.tgrelid, r.tgname, r.tgfoid, callee.oid
     from reached as r
     join functions as caller on caller.oid = r.function
-    join functions as callee on strpos(caller.body, callee.call) > 0),
+    join functions as callee on caller.body ~ callee.call),
 counted as (
   select lower(c.relname) as name
     from unnest($2::text[]) as counts (name)
