@@ -170,6 +170,12 @@ class Plans(World):
                            "insert into challenge_disbursements values ('x', 'plan', 77, 'plan', 5, '2', now())",
                            "challenge_reward")
 
+    def test_an_extension_with_a_membership_of_its_own_does_not_take_the_index_away(self):
+        self.sql("create extension intarray")
+        self.addCleanup(self.sql, "drop extension intarray")
+        self.check_look_up("insert into user_challenges values ('m', 77, 'plan', true, 1, 1, 1, now(), now())",
+                           "reward_in_cooldown")
+
     def test_a_disbursement_on_solana_finds_its_user_by_the_wallet(self):
         plans = self.told("insert into sol_reward_disbursements values ('plan', 0, 2, 5, 'x', 'plan', '0xw77', now())")
         users = [plan for plan in plans if "lower(" in plan["Query Text"] and "users" in plan["Query Text"]]
