@@ -57,6 +57,7 @@ std::string state_grants_sql(std::string_view role) {
          "grant select on tidemark.migrations, tidemark.state, tidemark.counters" + to +
          "grant select, insert, update on tidemark.progress" + to +
          "grant select, insert, update, delete on tidemark.suspects, tidemark.suspect_ranges" + to +
+         "grant select, insert, update, delete on tidemark.unannounced" + to +
          "grant select, insert, delete on tidemark.parked" + to +
          "grant select, update on tidemark.turn" + to +
          "grant select, insert, update on tidemark.topics" + to +
