@@ -137,12 +137,11 @@ void append_table(const Declaration& declaration, TableIndex index, std::vector<
     const Aggregate& aggregate = declaration.aggregate(c.aggregate);
     std::vector<std::string> details;
     for (const ColumnIndex i : c.details) details.push_back(name_of(i));
-    lines.push_back(fmt::format("contributes {}.{} of {} when {}{}", counted(aggregate.name.text()),
-                                counted(aggregate.counters[c.counter.value].name), name_of(c.key),
-                                predicate_text(table, c.when),
-                                details.empty()
-                                    ? ""
-                                    : fmt::format(" details [{}]", fmt::join(details, ","))));
+    lines.push_back(
+        fmt::format("contributes {}.{} of {} when {}{}", counted(aggregate.name.text()),
+                    counted(aggregate.counters[c.counter.value].name), name_of(c.key),
+                    predicate_text(table, c.when),
+                    details.empty() ? "" : fmt::format(" details [{}]", fmt::join(details, ","))));
   }
   for (const RowMaker& maker : table.makes) {
     lines.push_back(fmt::format("makes {} of {}",
@@ -173,9 +172,9 @@ std::string milestones_text(const Aggregate& aggregate) {
   if (milestones.counters.empty()) return "";
   std::vector<std::string> counters;
   for (const Milestone& milestone : milestones.counters) {
-    counters.push_back(fmt::format(
-        "\nmilestones {} as {} at [{}]", counted(aggregate.counters[milestone.counter.value].name),
-        counted(milestone.name), fmt::join(milestone.thresholds, ",")));
+    counters.push_back(fmt::format("\nmilestones {} as {} at [{}]",
+                                   counted(aggregate.counters[milestone.counter.value].name),
+                                   counted(milestone.name), fmt::join(milestone.thresholds, ",")));
   }
   return sorted_lines(std::move(counters), "") + "\nannounced by " + counted(milestones.sql);
 }

@@ -22,8 +22,9 @@ void read_counters(const Section& section, AggregateDraft& draft) {
   const std::vector<SectionEntry> entries =
       counters ? counters->entries() : std::vector<SectionEntry>{};
   if (entries.empty() && (counters || !section.has("counters"))) {
-    section.error(section.place(), "[milestones] names no counter; expected "
-                                   "[milestones.counters.name] with name and thresholds");
+    section.error(section.place(),
+                  "[milestones] names no counter; expected "
+                  "[milestones.counters.name] with name and thresholds");
   }
   for (const SectionEntry& entry : entries) {
     if (const toml::table* table = entry.value->as_table()) {
@@ -42,8 +43,7 @@ void read_counters(const Section& section, AggregateDraft& draft) {
 std::optional<TableColumn> read_table_column(const PlacedText& text, ErrorList& errors) {
   const std::size_t dot = text.text.rfind('.');
   if (std::ranges::count(text.text, '.') != 2) {
-    errors.add(text.place,
-               fmt::format("found '{}'; expected schema.table.column", text.text));
+    errors.add(text.place, fmt::format("found '{}'; expected schema.table.column", text.text));
     return std::nullopt;
   }
   const auto table = read_qualified_name({text.text.substr(0, dot), text.place}, errors);

@@ -182,10 +182,9 @@ std::vector<std::int64_t> Section::ascending(std::string_view key) const {
     const auto* value = item.as_integer();
     const std::int64_t least = out.empty() ? 1 : out.back() + 1;
     if (value == nullptr || value->get() < least) {
-      error(place_of(item),
-            fmt::format("'{}' holds {}; expected integers above 0, ascending", key,
-                        value == nullptr ? std::string(kind_of(item))
-                                         : fmt::format("{} here", value->get())));
+      error(place_of(item), fmt::format("'{}' holds {}; expected integers above 0, ascending", key,
+                                        value == nullptr ? std::string(kind_of(item))
+                                                         : fmt::format("{} here", value->get())));
       return out;
     }
     out.push_back(value->get());

@@ -125,9 +125,7 @@ std::optional<CounterIndex> read_counter(const Section& section, const Aggregate
   return name ? find_counter(draft, *name, section.errors()) : std::nullopt;
 }
 
-bool can_be_detail(ColumnType type) {
-  return is_integer(type) || type == ColumnType::kTimestamp;
-}
+bool can_be_detail(ColumnType type) { return is_integer(type) || type == ColumnType::kTimestamp; }
 
 std::vector<ColumnIndex> read_details(const Section& section, const TableDraft& draft) {
   std::vector<ColumnIndex> details;

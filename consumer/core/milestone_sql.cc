@@ -31,7 +31,8 @@ std::string newest_row_sql(const Declaration& declaration, AggregateIndex aggreg
   std::size_t details = 0;
   for (const Table& table : declaration.tables) {
     for (const Contribution& contribution : table.contributions) {
-      if (contribution.aggregate != aggregate || contribution.counter != milestone.counter) continue;
+      if (contribution.aggregate != aggregate || contribution.counter != milestone.counter)
+        continue;
       parts.push_back(rows_sql(table, contribution));
       details = contribution.details.size();
     }

@@ -81,8 +81,8 @@ std::string thresholds_sql(const Milestone& milestone) {
   return "'" + array_of(milestone.thresholds) + "'::bigint[]";
 }
 
-// RETURNING knows the new values alone: a row is given when one that is lower by the reach would lie
-// in another gap between thresholds. Which rows did cross is told by their own deltas.
+// RETURNING knows the new values alone: a row is given when one that is lower by the reach would
+// lie in another gap between thresholds. Which rows did cross is told by their own deltas.
 std::string announcing_sql(const Aggregate& aggregate, const UpsertParts& parts,
                            const std::string& folded) {
   std::string values;
@@ -180,8 +180,7 @@ UpsertSql upsert_sql(const Declaration& declaration, AggregateIndex index,
   return {insert,
           folded + "select k::text, " + parts.flags.text() + " from folded where least(" +
               parts.touched.text() + ") < 0",
-          aggregate.milestones.counters.empty() ? ""
-                                                : announcing_sql(aggregate, parts, folded)};
+          aggregate.milestones.counters.empty() ? "" : announcing_sql(aggregate, parts, folded)};
 }
 
 std::vector<std::int64_t> reaches(const Aggregate& aggregate, const AggregateDelta& delta) {

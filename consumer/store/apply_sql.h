@@ -34,8 +34,8 @@ UpsertSql upsert_sql(const Declaration& declaration, AggregateIndex aggregate,
 // True when the batch can make a cell negative.
 bool takes_away(const AggregateDelta& delta);
 
-// For each milestone counter, in their order, the most that the batch adds to one row. All are 0: it
-// crosses nothing.
+// For each milestone counter, in their order, the most that the batch adds to one row. All are 0:
+// it crosses nothing.
 std::vector<std::int64_t> reaches(const Aggregate& aggregate, const AggregateDelta& delta);
 
 // The deltas of one aggregate as upsert_sql's parameters.

@@ -194,8 +194,7 @@ void announce_crossings(PgTransaction& transaction, const Declaration& declarati
   const AggregateIndex index = crossings.front().aggregate;
   const Aggregate& aggregate = declaration.aggregate(index);
   const std::vector<ColumnType> types = detail_types(declaration, index);
-  const std::set<CellName> suspects =
-      find_suspects(transaction, index, aggregate, rows, crossings);
+  const std::set<CellName> suspects = find_suspects(transaction, index, aggregate, rows, crossings);
   Announcement announcement(types.size());
   std::vector<std::optional<std::string>> details(types.size());
   for (const Crossing& crossing : crossings) {
@@ -231,7 +230,8 @@ void prepare_milestones(PgConnection& connection, const Declaration& declaration
     if (aggregate.milestones.counters.empty()) continue;
     const AggregateIndex index(i);
     const std::string table = aggregate.name.text();
-    connection.prepare({announcing_name(index), "milestones of " + table}, aggregate.milestones.sql);
+    connection.prepare({announcing_name(index), "milestones of " + table},
+                       aggregate.milestones.sql);
     connection.prepare({suspecting_name(index), "tidemark.suspects"}, suspecting_sql(aggregate));
     connection.prepare({first_name(index), "tidemark.suspect_ranges"}, first_sql(aggregate));
   }
@@ -298,8 +298,8 @@ void take_unannounced(PgTransaction& transaction, const Aggregate& aggregate, co
           condition.sql(stored_key_sql(aggregate, "u.key")) +
           " returning u.counter, u.key, u.value) select u.counter, u.key, u.value, case u.counter" +
           values + " end from taken as u join " + quote_name(aggregate.name) + " as t on t." +
-          quote_identifier(aggregate.key) + " = u.key::" +
-          std::string(type_name(aggregate.key_type)),
+          quote_identifier(aggregate.key) +
+          " = u.key::" + std::string(type_name(aggregate.key_type)),
       condition.params());
   for (std::size_t row = 0; row < rows.rows(); ++row) {
     const CellName cell{rows.text(row, 0), rows.text(row, 1)};
@@ -326,9 +326,9 @@ using Newest = std::map<std::string, std::vector<std::optional<std::string>>, st
 
 Newest read_newest(PgTransaction& transaction, const Declaration& declaration, AggregateIndex index,
                    const Milestone& milestone, std::span<const std::string> keys) {
-  const SqlResult rows = transaction.run_sql(
-      {"find the newest rows behind", declaration.aggregate(index).name.text()},
-      newest_row_sql(declaration, index, milestone), {array_of(keys)});
+  const SqlResult rows =
+      transaction.run_sql({"find the newest rows behind", declaration.aggregate(index).name.text()},
+                          newest_row_sql(declaration, index, milestone), {array_of(keys)});
   Newest newest;
   for (std::size_t row = 0; row < rows.rows(); ++row) {
     auto& details = newest[std::string(rows.text(row, 0))];
@@ -342,12 +342,12 @@ Newest read_newest(PgTransaction& transaction, const Declaration& declaration, A
 // A key whose rows have all gone meanwhile has nothing to tell, and is left out.
 void add_risen(PgTransaction& transaction, const Declaration& declaration, AggregateIndex index,
                const Milestone& milestone, const Rises& rises, Announcement& announcement) {
-  const std::string& counter =
-      declaration.aggregate(index).counters[milestone.counter.value].name;
+  const std::string& counter = declaration.aggregate(index).counters[milestone.counter.value].name;
   std::vector<std::string> keys;
   for (const auto& [cell, rise] : rises) {
     if (cell.first != counter) continue;
-    if (!thresholds_between(milestone, rise.before, rise.after).empty()) keys.push_back(cell.second);
+    if (!thresholds_between(milestone, rise.before, rise.after).empty())
+      keys.push_back(cell.second);
   }
   if (keys.empty()) return;
   const Newest newest = read_newest(transaction, declaration, index, milestone, keys);
