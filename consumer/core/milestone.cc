@@ -65,6 +65,18 @@ void take_steps(Walks& walks, const Delta& delta, const std::vector<bool>& skips
 
 }  // namespace
 
+std::vector<ColumnType> detail_types(const Declaration& declaration, AggregateIndex aggregate) {
+  std::vector<ColumnType> types;
+  for (const Table& table : declaration.tables) {
+    for (const Contribution& contribution : table.contributions) {
+      if (contribution.aggregate != aggregate || contribution.details.empty()) continue;
+      for (const ColumnIndex i : contribution.details) types.push_back(table.columns[i.value].type);
+      return types;
+    }
+  }
+  return types;
+}
+
 std::span<const std::int64_t> thresholds_between(const Milestone& milestone, std::int64_t before,
                                                  std::int64_t after) {
   const auto first = std::ranges::upper_bound(milestone.thresholds, before);

@@ -30,6 +30,9 @@ struct Crossing {
   std::vector<Detail> details;  // of the row that crossed it
 };
 
+// The types of the details of an aggregate's milestones, in each contribution the same.
+std::vector<ColumnType> detail_types(const Declaration& declaration, AggregateIndex aggregate);
+
 // The thresholds in (before, after], ascending.
 std::span<const std::int64_t> thresholds_between(const Milestone& milestone, std::int64_t before,
                                                  std::int64_t after);

@@ -110,19 +110,6 @@ std::optional<std::string> detail_text(ColumnType type, Detail detail) {
   return type == ColumnType::kTimestamp ? timestamp_text(detail) : std::to_string(detail);
 }
 
-// The types of an aggregate's details, in each contribution the same.
-std::vector<ColumnType> detail_types(const Declaration& declaration, AggregateIndex aggregate) {
-  std::vector<ColumnType> types;
-  for (const Table& table : declaration.tables) {
-    for (const Contribution& contribution : table.contributions) {
-      if (contribution.aggregate != aggregate || contribution.details.empty()) continue;
-      for (const ColumnIndex i : contribution.details) types.push_back(table.columns[i.value].type);
-      return types;
-    }
-  }
-  return types;
-}
-
 // The arrays of the application's statement, one crossing after the other.
 class Announcement {
  public:
