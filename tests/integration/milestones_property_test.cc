@@ -14,8 +14,8 @@ class MilestonesProperty : public MilestoneTest {
   static constexpr int kSteps = 60;
   static constexpr int kTracks = 3;
 
-  static int track_of(int round, std::uint32_t n) {
-    return 1'000 + round * kTracks + static_cast<int>(n % kTracks);
+  static int track_of(int round, std::size_t n) {
+    return 1000 + round * kTracks + static_cast<int>(n % kTracks);
   }
 
   Change grow(int track) {
@@ -45,7 +45,7 @@ class MilestonesProperty : public MilestoneTest {
       case 0:
       case 1:
       case 2:
-        for (std::uint32_t rows = random_() % 8; rows > 0; --rows) coming_.push_back(grow(track));
+        for (std::size_t rows = random_() % 8; rows > 0; --rows) coming_.push_back(grow(track));
         return;
       case 3:
       case 4:
@@ -71,13 +71,14 @@ class MilestonesProperty : public MilestoneTest {
 
 TEST_F(MilestonesProperty, WhatOnlyGrowsIsAnnouncedToTheLastThreshold) {
   sql("insert into public.tracks (track_id, owner_id, is_current, is_delete, created_at,"
-      " updated_at) select n, n, true, false, now(), now() from generate_series(1000, 1100) as n");
+      " updated_at) select n, n, true, false, now(), now() from generate_series(1000, 1100) as n;"
+      "insert into public.blocks select 'b' || n, n from generate_series(2001, 9999) as n");
   settle();
   for (int round = 0; round < kRounds; ++round) {
     last_.clear();
     for (int i = 0; i < kSteps; ++i) step(round);
     apply_some(coming_.size());
-    for (std::uint32_t track = 0; track < kTracks; ++track) recount_one(track_of(round, track));
+    for (std::size_t track = 0; track < kTracks; ++track) recount_one(track_of(round, track));
     drop_fences();
   }
   const std::string ladder = "unnest(array[10, 25, 50, 100, 250, 500]) as t";
