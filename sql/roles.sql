@@ -59,7 +59,11 @@ begin
                 dominant_genre, dominant_genre_count),
         update (track_count, total_track_count, playlist_count, album_count,
                 follower_count, following_count, repost_count, track_save_count,
-                dominant_genre, dominant_genre_count)')
+                dominant_genre, dominant_genre_count)'),
+      -- What announces milestones reads the acting user's score, and only adds.
+      ('public.aggregate_user', 'select (score)'),
+      ('public.milestones', 'insert'),
+      ('public.notification', 'insert')
     ) as wanted (table_name, rights)
   loop
     if to_regclass(item.table_name) is null then
@@ -70,5 +74,8 @@ begin
       execute format('grant select on table %s to tidemark_migrate', item.table_name);
     end if;
   end loop;
+  if to_regclass('public.notification_id_seq') is not null then
+    grant usage on sequence public.notification_id_seq to tidemark_run;
+  end if;
 end
 $$;

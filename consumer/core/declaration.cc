@@ -108,6 +108,7 @@ std::set<ColumnIndex> counting_columns(const Table& table, const std::vector<Use
   for (const Contribution& contribution : table.contributions) {
     columns.insert(contribution.key);
     add_columns(columns, contribution.when);
+    columns.insert(contribution.details.begin(), contribution.details.end());
   }
   for (const RowMaker& maker : table.makes) columns.insert(maker.key);
   for (const auto& [aggregate, lookup] : lookups) {
@@ -134,9 +135,13 @@ void append_table(const Declaration& declaration, TableIndex index, std::vector<
   }
   for (const Contribution& c : table.contributions) {
     const Aggregate& aggregate = declaration.aggregate(c.aggregate);
-    lines.push_back(fmt::format("contributes {}.{} of {} when {}", counted(aggregate.name.text()),
-                                counted(aggregate.counters[c.counter.value].name), name_of(c.key),
-                                predicate_text(table, c.when)));
+    std::vector<std::string> details;
+    for (const ColumnIndex i : c.details) details.push_back(name_of(i));
+    lines.push_back(
+        fmt::format("contributes {}.{} of {} when {}{}", counted(aggregate.name.text()),
+                    counted(aggregate.counters[c.counter.value].name), name_of(c.key),
+                    predicate_text(table, c.when),
+                    details.empty() ? "" : fmt::format(" details [{}]", fmt::join(details, ","))));
   }
   for (const RowMaker& maker : table.makes) {
     lines.push_back(fmt::format("makes {} of {}",
@@ -161,6 +166,19 @@ void append_table(const Declaration& declaration, TableIndex index, std::vector<
                             sorted_lines(std::move(lines), "\n")));
 }
 
+// Members that announce other thresholds than their neighbours leave some out for ever.
+std::string milestones_text(const Aggregate& aggregate) {
+  const Milestones& milestones = aggregate.milestones;
+  if (milestones.counters.empty()) return "";
+  std::vector<std::string> counters;
+  for (const Milestone& milestone : milestones.counters) {
+    counters.push_back(fmt::format("\nmilestones {} as {} at [{}]",
+                                   counted(aggregate.counters[milestone.counter.value].name),
+                                   counted(milestone.name), fmt::join(milestone.thresholds, ",")));
+  }
+  return sorted_lines(std::move(counters), "") + "\nannounced by " + counted(milestones.sql);
+}
+
 std::string aggregate_text(const Aggregate& aggregate) {
   std::vector<std::string> counters;
   for (const Counter& counter : aggregate.counters) counters.push_back(counted(counter.name));
@@ -175,7 +193,7 @@ std::string aggregate_text(const Aggregate& aggregate) {
     groups.push_back(fmt::format("\nrecounted {} columns [{}] by {}", counted(group.name),
                                  sorted_lines(std::move(columns), ","), counted(group.sql)));
   }
-  return text + sorted_lines(std::move(groups), "");
+  return text + sorted_lines(std::move(groups), "") + milestones_text(aggregate);
 }
 
 template <class T, class Index>

@@ -78,6 +78,9 @@ struct Contribution {
   CounterIndex counter;
   ColumnIndex key;  // the row's column that holds the aggregate's key; null: no cell
   Predicate when;   // beyond the table's `active`
+  // What the counter's milestones tell of the row: integers and times; the first ones tell which of
+  // several rows is the newest. Empty: the counter has no milestones.
+  std::vector<ColumnIndex> details = {};
 };
 
 // A row whose existence makes an aggregate row exist, with zero counts.
@@ -130,6 +133,32 @@ struct RecountedColumns {
   std::vector<Source> from;  // at least one; the statement reads no other table
 };
 
+// A counter that is announced when its value rises to a threshold.
+struct Milestone {
+  CounterIndex counter;
+  std::string name;                      // what it is announced as
+  std::vector<std::int64_t> thresholds;  // ascending, at least one, all above 0
+};
+
+// A column of a table that is not declared otherwise.
+struct TableColumn {
+  QualifiedName table;
+  std::string column;
+};
+
+// The milestones of an aggregate's counters, and the application's statement that announces them.
+struct Milestones {
+  std::vector<Milestone> counters;  // by counter; empty: there are none
+  // One statement: $1 is an array of keys, $2 of names, $3 of thresholds, then follows one for each
+  // of the contributions' details. All have as many elements as there are crossings.
+  std::string sql;
+  // What it needs rights on beside watched tables: columns to read, tables to insert into, and the
+  // sequences of these.
+  std::vector<TableColumn> reads;
+  std::vector<QualifiedName> inserts;
+  std::vector<QualifiedName> sequences;
+};
+
 // A table of counts, one row a key. Rows are made when missing.
 struct Aggregate {
   QualifiedName name;
@@ -138,6 +167,7 @@ struct Aggregate {
   std::vector<Counter> counters;
   std::vector<Lookup> lookups;
   std::vector<RecountedColumns> recounted;
+  Milestones milestones = {};
   std::string file;
 
   // What can be suspect in a row: each counter, then each group of recounted columns. A

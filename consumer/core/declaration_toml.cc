@@ -122,9 +122,11 @@ void resolve(Drafts& drafts, ErrorList& errors) {
   for (AggregateDraft& draft : drafts.aggregates) {
     read_aggregate_uses(drafts, draft);
     read_recounted(drafts, draft);
+    read_milestones(drafts, draft);
   }
   // A contribution that could not be read may be the one that is missed.
   if (errors.empty()) check_fed(drafts);
+  if (errors.empty()) check_details(drafts);
 }
 
 std::vector<std::filesystem::path> list_toml(const std::filesystem::path& folder,

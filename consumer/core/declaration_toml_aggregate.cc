@@ -133,10 +133,25 @@ std::optional<ColumnIndex> read_key(const Section& section, const TableDraft& ta
   return index;
 }
 
+std::optional<CounterIndex> find_counter(const AggregateDraft& draft, const PlacedText& name,
+                                         ErrorList& errors) {
+  std::vector<std::string> known;
+  for (std::size_t i = 0; i < draft.aggregate.counters.size(); ++i) {
+    known.push_back(draft.aggregate.counters[i].name);
+    if (known.back() == name.text) return CounterIndex(static_cast<std::uint32_t>(i));
+  }
+  if (!draft.broken_counters) {
+    errors.add(name.place, fmt::format("unknown counter '{}' of {}; expected {}{}", name.text,
+                                       draft.aggregate.name.text(), alternatives(known),
+                                       did_you_mean(name.text, known)));
+  }
+  return std::nullopt;
+}
+
 AggregateDraft read_aggregate_head(const Section& root) {
   AggregateDraft draft{{}, root};
   draft.aggregate.file = root.place().file;
-  root.allow_keys({"aggregate", "key", "counters", "lookups", "recounted"});
+  root.allow_keys({"aggregate", "key", "counters", "lookups", "recounted", "milestones"});
   if (const auto name = root.text("aggregate")) {
     draft.aggregate.name = read_qualified_name(*name, root.errors()).value_or(QualifiedName{});
   }

@@ -43,10 +43,20 @@ struct Drafts {
 TableDraft read_table_head(const Section& root);
 AggregateDraft read_aggregate_head(const Section& root);
 
-// Step two. Fills in what refers to others: contributions and makes; lookups and recounted columns.
+// Step two. Fills in what refers to others: contributions and makes; lookups, recounted columns and
+// milestones.
 void read_table_uses(const Drafts& drafts, TableDraft& draft);
 void read_aggregate_uses(const Drafts& drafts, AggregateDraft& draft);
 void read_recounted(const Drafts& drafts, AggregateDraft& draft);
+void read_milestones(const Drafts& drafts, AggregateDraft& draft);
+// Whether contributions and milestones agree on details; to be called when all else is right.
+void check_details(const Drafts& drafts);
+// The statement in the file that a section names below "sql", relative to its own; notes an error
+// when it can't be read or doesn't name $1.
+std::optional<std::string> read_statement(const Drafts& drafts, const Section& section);
+// The index of the aggregate's counter of that name.
+std::optional<CounterIndex> find_counter(const AggregateDraft& draft, const PlacedText& name,
+                                         ErrorList& errors);
 // The table that a section names below "table".
 std::optional<TableIndex> read_table(const Drafts& drafts, const Section& section);
 // True when the aggregate has another use for the column already: its key, a counter, a lookup, or

@@ -21,26 +21,6 @@ void read_columns(const Section& section, const AggregateDraft& draft, Recounted
   }
 }
 
-void read_statement(const Drafts& drafts, const Section& section, RecountedColumns& out) {
-  const std::optional<PlacedText> path = section.text("sql");
-  if (!path) return;
-  const std::filesystem::path file =
-      std::filesystem::path(path->place.file).parent_path() / path->text;
-  const std::optional<std::string> text =
-      drafts.read_statement ? drafts.read_statement(file) : std::nullopt;
-  if (!text) {
-    section.error(path->place, fmt::format("the statement's file {} can't be read",
-                                           file.lexically_normal().string()));
-    return;
-  }
-  if (text->find("$1") == std::string::npos) {
-    section.error(path->place, fmt::format("the statement in {} doesn't name $1; expected it to "
-                                           "compute for the keys in that array",
-                                           file.lexically_normal().string()));
-  }
-  out.sql = *text;
-}
-
 void read_source(const Drafts& drafts, const Section& section, const AggregateDraft& draft,
                  RecountedColumns& out) {
   section.allow_keys({"table", "key"});
@@ -70,7 +50,7 @@ void read_group(const Drafts& drafts, const Section& section, const PlacedText& 
   RecountedColumns out;
   out.name = name.text;
   read_columns(section, draft, out);
-  read_statement(drafts, section, out);
+  out.sql = read_statement(drafts, section).value_or("");
   if (!section.has("from")) {
     section.error(section.place(),
                   "missing [[from]]; expected the tables that the statement "
@@ -81,6 +61,26 @@ void read_group(const Drafts& drafts, const Section& section, const PlacedText& 
 }
 
 }  // namespace
+
+std::optional<std::string> read_statement(const Drafts& drafts, const Section& section) {
+  const std::optional<PlacedText> path = section.text("sql");
+  if (!path) return std::nullopt;
+  const std::filesystem::path file =
+      std::filesystem::path(path->place.file).parent_path() / path->text;
+  const std::optional<std::string> text =
+      drafts.read_statement ? drafts.read_statement(file) : std::nullopt;
+  if (!text) {
+    section.error(path->place, fmt::format("the statement's file {} can't be read",
+                                           file.lexically_normal().string()));
+    return std::nullopt;
+  }
+  if (text->find("$1") == std::string::npos) {
+    section.error(path->place, fmt::format("the statement in {} doesn't name $1; expected it to "
+                                           "compute for the keys in that array",
+                                           file.lexically_normal().string()));
+  }
+  return text;
+}
 
 void read_recounted(const Drafts& drafts, AggregateDraft& draft) {
   const std::optional<Section> groups = draft.root.section("recounted");

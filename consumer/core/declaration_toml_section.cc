@@ -166,6 +166,32 @@ std::vector<PlacedText> Section::texts(std::string_view key) const {
   return out;
 }
 
+std::vector<std::int64_t> Section::ascending(std::string_view key) const {
+  std::vector<std::int64_t> out;
+  const toml::node* node = table_->get(key);
+  const toml::array* list = node == nullptr ? nullptr : node->as_array();
+  if (list == nullptr || list->empty()) {
+    error(node == nullptr ? place() : place_of(*node),
+          fmt::format("'{}' is {}; expected a list of at least one integer", key,
+                      list != nullptr   ? "an empty list"
+                      : node == nullptr ? "missing"
+                                        : kind_of(*node)));
+    return out;
+  }
+  for (const toml::node& item : *list) {
+    const auto* value = item.as_integer();
+    const std::int64_t least = out.empty() ? 1 : out.back() + 1;
+    if (value == nullptr || value->get() < least) {
+      error(place_of(item), fmt::format("'{}' holds {}; expected integers above 0, ascending", key,
+                                        value == nullptr ? std::string(kind_of(item))
+                                                         : fmt::format("{} here", value->get())));
+      return out;
+    }
+    out.push_back(value->get());
+  }
+  return out;
+}
+
 std::optional<bool> Section::flag(std::string_view key) const {
   const toml::node* node = table_->get(key);
   if (node == nullptr) return std::nullopt;

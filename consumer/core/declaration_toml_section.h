@@ -75,6 +75,8 @@ class Section {
   std::optional<PlacedText> optional_text(std::string_view key) const;
   // A list of distinct texts, at least one; must be there.
   std::vector<PlacedText> texts(std::string_view key) const;
+  // A list of ascending integers above 0, at least one; must be there.
+  std::vector<std::int64_t> ascending(std::string_view key) const;
   // A boolean that may be there.
   std::optional<bool> flag(std::string_view key) const;
   // An integer that may be there, within [low, high].

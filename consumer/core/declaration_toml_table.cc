@@ -122,18 +122,26 @@ void read_primary_key(const Section& root, TableDraft& draft) {
 
 std::optional<CounterIndex> read_counter(const Section& section, const AggregateDraft& draft) {
   const std::optional<PlacedText> name = section.text("counter");
-  if (!name) return std::nullopt;
-  std::vector<std::string> known;
-  for (std::size_t i = 0; i < draft.aggregate.counters.size(); ++i) {
-    known.push_back(draft.aggregate.counters[i].name);
-    if (known.back() == name->text) return CounterIndex(static_cast<std::uint32_t>(i));
+  return name ? find_counter(draft, *name, section.errors()) : std::nullopt;
+}
+
+bool can_be_detail(ColumnType type) { return is_integer(type) || type == ColumnType::kTimestamp; }
+
+std::vector<ColumnIndex> read_details(const Section& section, const TableDraft& draft) {
+  std::vector<ColumnIndex> details;
+  if (!section.has("details")) return details;
+  for (const PlacedText& name : section.texts("details")) {
+    const auto index = find_column(draft, name, section.errors());
+    if (!index || draft.broken(*index)) continue;
+    const ColumnType type = draft.table.columns[index->value].type;
+    if (!can_be_detail(type)) {
+      section.error(name.place, fmt::format("column '{}' is declared {}; expected details of "
+                                            "smallint, integer, bigint or timestamp",
+                                            name.text, type_name(type)));
+    }
+    details.push_back(*index);
   }
-  if (!draft.broken_counters) {
-    section.error(name->place, fmt::format("unknown counter '{}' of {}; expected {}{}", name->text,
-                                           draft.aggregate.name.text(), alternatives(known),
-                                           did_you_mean(name->text, known)));
-  }
-  return std::nullopt;
+  return details;
 }
 
 bool same_test(const Condition& a, const Condition& b) {
@@ -152,10 +160,11 @@ bool same(const Contribution& a, const Contribution& b) {
 }
 
 void read_contribution(const Drafts& drafts, const Section& section, TableDraft& draft) {
-  section.allow_keys({"aggregate", "key", "counter", "when"});
+  section.allow_keys({"aggregate", "key", "counter", "when", "details"});
   const std::optional<AggregateIndex> index = read_aggregate(drafts, section);
   Contribution out{};
   out.when = read_optional_predicate(section, "when", draft);
+  out.details = read_details(section, draft);
   if (!index) return;
   const AggregateDraft& aggregate = drafts.aggregates[index->value];
   const std::optional<ColumnIndex> key = read_key(section, draft, aggregate);

@@ -10,6 +10,7 @@
 
 #include "consumer/core/change.h"
 #include "consumer/core/declaration.h"
+#include "consumer/core/detail_log.h"
 #include "consumer/core/position.h"
 #include "consumer/core/types.h"
 
@@ -139,6 +140,7 @@ struct Delta {
   std::vector<Advance> advances;  // sorted by topic and partition
   // What the deltas are the sum of, so that fences can take out what they saw.
   std::vector<LoggedDelta> log;
+  DetailLog details;  // of what was added to counters with milestones
   // The transactions behind deltas, suspects and touched rows (rule F2); neighbours differ.
   std::vector<std::uint32_t> transactions;
   BatchFigures figures;

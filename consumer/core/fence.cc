@@ -209,12 +209,17 @@ FencedDelta FenceSet::let_through(const Delta& delta) const {
   }
   // Skipped so far by cell: (aggregate, counter, row). Ordered as rule P2 wants the ledger's rows.
   std::map<std::tuple<std::uint32_t, std::uint32_t, std::size_t>, std::int64_t> skipped;
-  for (const LoggedDelta& logged : delta.log) {
+  for (std::size_t place = 0; place < delta.log.size(); ++place) {
+    const LoggedDelta& logged = delta.log[place];
     if (fence_of[logged.aggregate].empty()) continue;
     const std::size_t row = delta.aggregates[logged.aggregate].places[logged.row];
     const std::size_t fence = fence_of[logged.aggregate][row];
     if (fence == kNone || !impl_->tests[fence].saw(logged.tx_id, logged.lsn)) continue;
-    if (out.aggregates.empty()) out.aggregates = delta.aggregates;
+    if (out.aggregates.empty()) {
+      out.aggregates = delta.aggregates;
+      out.skips.resize(delta.log.size());
+    }
+    out.skips[place] = true;
     AggregateDelta& aggregate = out.aggregates[logged.aggregate];
     aggregate.deltas[row * aggregate.counters + logged.counter] -= logged.delta;
     ++out.skipped_changes;

@@ -91,6 +91,7 @@ struct FencedDelta {
   std::vector<AggregateDelta> aggregates;  // empty: the delta's own, nothing was skipped
   std::vector<SkippedDelta> skipped;       // by aggregate, counter and key; repairs are left out
   std::size_t skipped_changes = 0;         // contributions that were skipped, repairs as well
+  std::vector<bool> skips;                 // by place in the delta's log; empty: none was skipped
 };
 
 // The fences in force at one version. The newest over a key decides: it saw what older ones saw.

@@ -105,6 +105,7 @@ struct Fold::Impl {
   std::vector<SuspectRange> suspect_ranges;
   std::vector<ParkedRecord> parked;
   std::vector<LoggedDelta> log;
+  DetailLog details;
   std::vector<std::uint32_t> transactions;
   LoggedDelta folding{};  // of the change in hand: its position and transaction
   BatchFigures figures;
@@ -138,7 +139,7 @@ struct Fold::Impl {
   void suspect_range(AggregateIndex aggregate, CounterIndex cell, SuspectCause cause);
   void touch_rows(const Table& table, const Change& change);
   void touch(AggregateIndex aggregate, const Value& key);
-  void add(const Contribution& contribution, const Value& key, std::int32_t delta);
+  void add(const Contribution& contribution, const RowImage& row, std::int32_t delta);
   const RowImage& before_of(const Table& table, const Change& change);
   std::size_t row_of(AggregateIndex aggregate, const Value& key);
 };
@@ -175,14 +176,17 @@ std::size_t Fold::Impl::row_of(AggregateIndex aggregate, const Value& key) {
   return table.row(std::get<std::string_view>(key));
 }
 
-void Fold::Impl::add(const Contribution& contribution, const Value& key, std::int32_t delta) {
+void Fold::Impl::add(const Contribution& contribution, const RowImage& row, std::int32_t delta) {
+  const Value& key = row[contribution.key.value];
   if (is_null(key)) return;  // as in SQL: a null groups with no aggregate row
-  const std::size_t row = row_of(contribution.aggregate, key);
-  cells[contribution.aggregate.value].add(row, contribution.counter, delta);
-  folding.row = static_cast<std::uint32_t>(row);
+  const std::size_t cell_row = row_of(contribution.aggregate, key);
+  cells[contribution.aggregate.value].add(cell_row, contribution.counter, delta);
+  folding.row = static_cast<std::uint32_t>(cell_row);
   folding.aggregate = static_cast<std::uint16_t>(contribution.aggregate.value);
   folding.counter = static_cast<std::uint16_t>(contribution.counter.value);
   folding.delta = static_cast<std::int16_t>(delta);
+  // Only what adds can cross a threshold upwards.
+  if (delta > 0) details.note(log.size(), contribution.details, row);
   log.push_back(folding);
 }
 
@@ -291,8 +295,8 @@ void Fold::Impl::apply_transition(const Table& table, const RowImage& before,
       continue;
     }
     if (was == is && old_key == new_key) continue;
-    if (was == Truth::kTrue) add(contribution, old_key, -1);
-    if (is == Truth::kTrue) add(contribution, new_key, +1);
+    if (was == Truth::kTrue) add(contribution, before, -1);
+    if (is == Truth::kTrue) add(contribution, after, +1);
   }
 }
 
@@ -380,6 +384,7 @@ void Fold::Impl::drop_batch() {
   suspect_ranges.clear();
   parked.clear();
   log.clear();
+  details = {};
   transactions.clear();
   figures = {};
 }
@@ -464,6 +469,7 @@ Delta Fold::take() {
       });
   delta.parked = std::exchange(impl_->parked, {});
   delta.log = std::exchange(impl_->log, {});
+  delta.details = std::exchange(impl_->details, {});
   delta.transactions = std::exchange(impl_->transactions, {});
   for (PartitionState& partition : impl_->partitions) {
     if (!partition.moved) continue;

@@ -77,6 +77,29 @@ void add_lookup(UpsertParts& parts, const std::string& column, const std::string
                     " is distinct from excluded." + column + ")");
 }
 
+std::string thresholds_sql(const Milestone& milestone) {
+  return "'" + array_of(milestone.thresholds) + "'::bigint[]";
+}
+
+// RETURNING knows the new values alone: a row is given when one that is lower by the reach would
+// lie in another gap between thresholds. Which rows did cross is told by their own deltas.
+std::string announcing_sql(const Aggregate& aggregate, const UpsertParts& parts,
+                           const std::string& folded) {
+  std::string values;
+  std::string crossed;
+  std::size_t parameter = aggregate.counters.size() + 2;
+  for (const Milestone& milestone : aggregate.milestones.counters) {
+    const std::string value = result_name(milestone.counter.value) + "::bigint";
+    const std::string thresholds = thresholds_sql(milestone);
+    values += ", " + value;
+    crossed += " or (" + value + " >= " + std::to_string(milestone.thresholds.front()) +
+               " and width_bucket(" + value + ", " + thresholds + ") > width_bucket(" + value +
+               " - $" + std::to_string(parameter++) + "::bigint, " + thresholds + "))";
+  }
+  return folded + "select k::text, " + parts.flags.text() + values + " from folded where least(" +
+         parts.touched.text() + ") < 0" + crossed;
+}
+
 template <class T>
 std::optional<std::int64_t> bits(const std::optional<T>& number) {
   if (!number) return std::nullopt;
@@ -152,9 +175,24 @@ UpsertSql upsert_sql(const Declaration& declaration, AggregateIndex index,
                              " from unnest(" + parts.arrays.text() + ") as b(" +
                              parts.names.text() + ") on conflict (" + key + ") do update set " +
                              parts.updates.text() + " where " + parts.effects.text();
-  return {insert, "with folded as (" + insert + " returning " + parts.returns.text() +
-                      ") select k::text, " + parts.flags.text() + " from folded where least(" +
-                      parts.touched.text() + ") < 0"};
+  const std::string folded =
+      "with folded as (" + insert + " returning " + parts.returns.text() + ") ";
+  return {insert,
+          folded + "select k::text, " + parts.flags.text() + " from folded where least(" +
+              parts.touched.text() + ") < 0",
+          aggregate.milestones.counters.empty() ? "" : announcing_sql(aggregate, parts, folded)};
+}
+
+std::vector<std::int64_t> reaches(const Aggregate& aggregate, const AggregateDelta& delta) {
+  std::vector<std::int64_t> most;
+  for (const Milestone& milestone : aggregate.milestones.counters) {
+    std::int64_t& reach = most.emplace_back(0);
+    if (!delta.touched[milestone.counter.value]) continue;
+    for (std::size_t at = milestone.counter.value; at < delta.deltas.size(); at += delta.counters) {
+      reach = std::max<std::int64_t>(reach, delta.deltas[at]);
+    }
+  }
+  return most;
 }
 
 bool takes_away(const AggregateDelta& delta) {

@@ -1,8 +1,10 @@
 // The statements of `apply`, made from the checked declaration, and their parameters.
 #pragma once
 
+#include <cstdint>
 #include <span>
 #include <string>
+#include <vector>
 
 #include "consumer/core/declaration.h"
 #include "consumer/core/delta.h"
@@ -20,6 +22,10 @@ struct UpsertSql {
   // Gives one row for each key that has a negative counter among those passed: the key as text,
   // then per counter whether it is. It costs 5 to 7 % over `adding`.
   std::string checking;
+  // As `checking`, and gives the keys too that may have crossed a milestone; behind the flags one
+  // column for each milestone counter, its value. For a batch that adds to one; takes reaches()
+  // behind the deltas. Empty for an aggregate without milestones.
+  std::string announcing;
 };
 // The deltas' type is integer; a recount's differences may need bigint.
 UpsertSql upsert_sql(const Declaration& declaration, AggregateIndex aggregate,
@@ -27,6 +33,10 @@ UpsertSql upsert_sql(const Declaration& declaration, AggregateIndex aggregate,
 
 // True when the batch can make a cell negative.
 bool takes_away(const AggregateDelta& delta);
+
+// For each milestone counter, in their order, the most that the batch adds to one row. All are 0:
+// it crosses nothing.
+std::vector<std::int64_t> reaches(const Aggregate& aggregate, const AggregateDelta& delta);
 
 // The deltas of one aggregate as upsert_sql's parameters.
 SqlParams upsert_params(const AggregateDelta& delta);

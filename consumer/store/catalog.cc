@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "consumer/core/ports.h"
+#include "consumer/store/catalog_milestones.h"
 #include "consumer/store/catalog_tables.h"
 #include "consumer/store/recounted_columns.h"
 
@@ -331,8 +332,9 @@ std::vector<CatalogProblem> check_catalog(PgConnection& connection, Declaration&
     for (Table& table : declaration.tables) check_watched(transaction, table, problems);
     transaction.commit();
   }
-  for (const Aggregate& aggregate : declaration.aggregates) {
-    check_aggregate(connection, declaration, aggregate, problems);
+  for (std::uint32_t i = 0; i < declaration.aggregates.size(); ++i) {
+    check_aggregate(connection, declaration, declaration.aggregates[i], problems);
+    check_milestones(connection, declaration, AggregateIndex(i), problems);
   }
   return problems;
 }

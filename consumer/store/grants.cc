@@ -30,11 +30,28 @@ std::string aggregate_grant(const Aggregate& aggregate, std::string_view role) {
          quote_identifier(role) + ";\n";
 }
 
+// What the statement that announces milestones needs beside watched tables.
+std::string milestones_grant(const Milestones& milestones, const std::string& to) {
+  std::string grants;
+  for (const TableColumn& column : milestones.reads) {
+    grants += "grant select (" + quote_identifier(column.column) + ") on table " +
+              quote_name(column.table) + to;
+  }
+  for (const QualifiedName& table : milestones.inserts) {
+    grants += "grant insert on table " + quote_name(table) + to;
+  }
+  for (const QualifiedName& sequence : milestones.sequences) {
+    grants += "grant usage on sequence " + quote_name(sequence) + to;
+  }
+  return grants;
+}
+
 }  // namespace
 
 std::string grants_sql(const Declaration& declaration, std::string_view role) {
   const std::string to = " to " + quote_identifier(role) + ";\n";
   std::set<std::string> schemas;
+  std::set<std::string> announced;  // several aggregates often need the same
   std::string grants;
   for (const Table& table : declaration.tables) {
     schemas.insert(table.name.schema);
@@ -43,7 +60,12 @@ std::string grants_sql(const Declaration& declaration, std::string_view role) {
   for (const Aggregate& aggregate : declaration.aggregates) {
     schemas.insert(aggregate.name.schema);
     grants += aggregate_grant(aggregate, role);
+    for (const TableColumn& column : aggregate.milestones.reads)
+      schemas.insert(column.table.schema);
+    for (const QualifiedName& table : aggregate.milestones.inserts) schemas.insert(table.schema);
+    announced.insert(milestones_grant(aggregate.milestones, to));
   }
+  for (const std::string& grant : announced) grants += grant;
   std::string usage;
   for (const std::string& schema : schemas) {
     usage += "grant usage on schema " + quote_identifier(schema) + to;
@@ -57,6 +79,7 @@ std::string state_grants_sql(std::string_view role) {
          "grant select on tidemark.migrations, tidemark.state, tidemark.counters" + to +
          "grant select, insert, update on tidemark.progress" + to +
          "grant select, insert, update, delete on tidemark.suspects, tidemark.suspect_ranges" + to +
+         "grant select, insert, update, delete on tidemark.unannounced" + to +
          "grant select, insert, delete on tidemark.parked" + to +
          "grant select, update on tidemark.turn" + to +
          "grant select, insert, update on tidemark.topics" + to +

@@ -9,9 +9,9 @@
 namespace tidemark {
 
 // SQL that grants `role` the least rights on the application's tables: to read watched tables, and
-// to read and write of the aggregates the key, the counters and what is looked up. Statements in
-// the declaration's order, each ending in a semicolon and a newline; running them again is
-// harmless.
+// to read and write of the aggregates the key, the counters and what is looked up, and what the
+// statements that announce milestones need. Statements in the declaration's order, each ending in a
+// semicolon and a newline; running them again is harmless.
 std::string grants_sql(const Declaration& declaration, std::string_view role);
 
 // The same for schema tidemark, which `migrate` runs itself.

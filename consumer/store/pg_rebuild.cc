@@ -43,9 +43,13 @@ Declaration rebuilt_declaration(PgConnection& connection, const Declaration& dec
     }
     aggregate.name.schema = schema;
     aggregate.recounted.clear();
+    aggregate.milestones = {};
     std::erase_if(aggregate.lookups, [&](const Lookup& lookup) {
       return !is_there(transaction, declaration.table(lookup.table).name);
     });
+  }
+  for (Table& table : rebuilt.tables) {
+    for (Contribution& contribution : table.contributions) contribution.details.clear();
   }
   transaction.commit();
   return rebuilt;
@@ -190,7 +194,8 @@ std::size_t rebuild_in_place(PgConnection& connection, const Declaration& declar
                          "update " + quote_name(aggregate.name) + " set " + sets + " where " + test)
                 .affected();
   }
-  for (const char* table : {"suspects", "suspect_ranges", "ledger", "fences", "parked"}) {
+  for (const char* table :
+       {"suspects", "suspect_ranges", "unannounced", "ledger", "fences", "parked"}) {
     transaction.run_sql({"forget", table}, std::string("delete from tidemark.") + table);
   }
   transaction.run_sql({"set a new version", "tidemark.turn"},

@@ -19,7 +19,7 @@
 namespace tidemark {
 
 // The declaration as it counts in tables of that schema. Recounted columns are left out, as are
-// looked-up ones whose source is not there: only the source tables tell them.
+// looked-up ones whose source is not there: only the source tables tell them. Nothing is announced.
 Declaration rebuilt_declaration(PgConnection& connection, const Declaration& declaration,
                                 const std::string& schema);
 

@@ -11,6 +11,7 @@
 #include "consumer/store/array_literal.h"
 #include "consumer/store/fence_table.h"
 #include "consumer/store/key_condition.h"
+#include "consumer/store/milestones.h"
 #include "consumer/store/state.h"
 
 namespace tidemark {
@@ -264,6 +265,20 @@ void PgRecount::write_recounted(PgTransaction& transaction, AggregateIndex index
   }
 }
 
+std::vector<RaisedCell> PgRecount::raised(AggregateIndex index,
+                                          const std::vector<Difference>& differences) const {
+  std::vector<RaisedCell> cells;
+  const auto& milestones = declaration_.aggregate(index).milestones.counters;
+  for (const Difference& difference : differences) {
+    for (std::size_t m = 0; m < milestones.size(); ++m) {
+      const std::int64_t add = difference.add[milestones[m].counter.value];
+      const std::int64_t after = difference.expected[milestones[m].counter.value];
+      if (add > 0) cells.push_back({m, difference.key, after - add, after});
+    }
+  }
+  return cells;
+}
+
 std::int64_t PgRecount::add_fence(PgTransaction& transaction, const Fence& fence,
                                   const std::string& snapshot) const {
   std::string repairs;
@@ -409,6 +424,7 @@ SliceResult PgRecount::recount(AggregateIndex index, KeySet keys,
   write(transaction, index, differences);
   write_recounted(transaction, index, differences);
   fence.id = add_fence(transaction, fence, counts.snapshot_text);
+  announce_recounted(transaction, declaration_, index, fence.keys, raised(index, differences));
   book(transaction, fence, differences);
   suspect_held(transaction, aggregate, held);
   transaction.run("new_version", {new_turn_version()});
@@ -454,6 +470,7 @@ void PgRecount::prepare(PgConnection& connection) {
     transaction.commit();
   }
   prepare_fences(connection);
+  prepare_milestones(connection, declaration_);
   prepare_queue(connection);
   connection.prepare({"take_turn", "the turn"},
                      "select pg_advisory_xact_lock(" + std::to_string(kTurnLock) + ")");

@@ -14,6 +14,7 @@
 #include "consumer/core/declaration.h"
 #include "consumer/core/fence.h"
 #include "consumer/store/admin.h"
+#include "consumer/store/milestones.h"
 #include "consumer/store/pg.h"
 #include "consumer/store/recounted_columns.h"
 
@@ -150,6 +151,8 @@ class PgRecount {
              const std::vector<Difference>& differences) const;
   void write_recounted(PgTransaction& transaction, AggregateIndex aggregate,
                        const std::vector<Difference>& differences) const;
+  std::vector<RaisedCell> raised(AggregateIndex aggregate,
+                                 const std::vector<Difference>& differences) const;
   std::vector<bool> repairs_of(PgTransaction& transaction, AggregateIndex aggregate,
                                const KeySet& keys) const;
   std::int64_t add_fence(PgTransaction& transaction, const Fence& fence,

@@ -9,6 +9,7 @@
 #include "consumer/core/kill_point.h"
 #include "consumer/store/apply_sql.h"
 #include "consumer/store/array_literal.h"
+#include "consumer/store/milestones.h"
 #include "consumer/store/progress_table.h"
 #include "consumer/store/suspect_table.h"
 
@@ -70,6 +71,7 @@ select pg_current_wal_insert_lsn() - '0/0'::pg_lsn, pg_current_wal_flush_lsn() -
 // Statements' names, as errors tell them beside the table.
 std::string adding_name(std::size_t aggregate) { return "add_" + std::to_string(aggregate); }
 std::string checking_name(std::size_t aggregate) { return "change_" + std::to_string(aggregate); }
+std::string announcing_name(std::size_t aggregate) { return "cross_" + std::to_string(aggregate); }
 
 std::string number(std::integral auto value) { return std::to_string(value); }
 
@@ -131,6 +133,7 @@ void PgStore::prepare(PgConnection& connection) {
   }
   prepare_fences(connection);
   prepare_suspects(connection);
+  prepare_milestones(connection, declaration_);
   connection.prepare({"read_history", "tidemark.turn"},
                      "select started, history from tidemark.turn");
   connection.prepare({"store_history", "tidemark.turn"},
@@ -151,6 +154,7 @@ void PgStore::prepare(PgConnection& connection) {
     const std::string table = declaration_.aggregates[i].name.text();
     connection.prepare({adding_name(i), table}, sql.adding);
     connection.prepare({checking_name(i), table}, sql.checking);
+    if (!sql.announcing.empty()) connection.prepare({announcing_name(i), table}, sql.announcing);
   }
 }
 
@@ -215,24 +219,28 @@ const FenceSet& PgStore::fences_at(PgTransaction& transaction, std::int64_t vers
   return *fences_;
 }
 
-std::vector<SuspectCell> PgStore::upsert(PgTransaction& transaction,
-                                         std::span<const AggregateDelta> aggregates) const {
-  std::vector<SuspectCell> negative;
+PgStore::Upserted PgStore::upsert(PgTransaction& transaction,
+                                  std::span<const AggregateDelta> aggregates) const {
+  Upserted upserted;
   for (std::uint32_t i = 0; i < aggregates.size(); ++i) {
     const AggregateDelta& aggregate = aggregates[i];
     if (aggregate.rows() == 0) continue;
-    const std::string statement = takes_away(aggregate) ? checking_name(i) : adding_name(i);
-    const SqlResult below = transaction.run(statement, upsert_params(aggregate));
+    std::string statement = takes_away(aggregate) ? checking_name(i) : adding_name(i);
+    SqlParams params = upsert_params(aggregate);
+    const bool rises = add_reaches(declaration_.aggregates[i], aggregate, params);
+    if (rises) statement = announcing_name(i);
+    const SqlResult below = transaction.run(statement, params);
     for (std::size_t row = 0; row < below.rows(); ++row) {
       for (std::uint32_t c = 0; c < aggregate.counters; ++c) {
         if (!below.boolean(row, c + 1)) continue;
-        negative.push_back({AggregateIndex(i), CounterIndex(c), std::string(below.text(row, 0)),
-                            SuspectCause::kNegative});
+        upserted.negative.push_back({AggregateIndex(i), CounterIndex(c),
+                                     std::string(below.text(row, 0)), SuspectCause::kNegative});
       }
     }
+    if (rises) add_values(below, declaration_, AggregateIndex(i), aggregate, upserted.values);
     TIDEMARK_KILL_POINT("X4");
   }
-  return negative;
+  return upserted;
 }
 
 void PgStore::book_skipped(PgTransaction& transaction, const Delta& delta,
@@ -289,13 +297,17 @@ ApplyResult PgStore::apply(const Delta& delta) {
   }
   wait_until_visible(transaction, delta, turn);
   const FencedDelta fenced = fences_at(transaction, turn.version).let_through(delta);
-  std::vector<SuspectCell> suspects =
+  Upserted upserted =
       upsert(transaction, fenced.aggregates.empty() ? delta.aggregates : fenced.aggregates);
-  if (!suspects.empty()) suspects = merge_cells(delta.suspect_cells, std::move(suspects));
+  std::vector<SuspectCell> suspects;
+  if (!upserted.negative.empty()) {
+    suspects = merge_cells(delta.suspect_cells, std::move(upserted.negative));
+  }
   const std::size_t new_negative =
       add_suspects(transaction, declaration_, suspects.empty() ? delta.suspect_cells : suspects,
                    SuspectCause::kNegative);
   add_ranges(transaction, declaration_, delta.suspect_ranges);
+  announce(transaction, declaration_, delta, fenced, upserted.values);
   book_skipped(transaction, delta, fenced.skipped);
   park(transaction, delta.parked);
   TIDEMARK_KILL_POINT("X5");

@@ -10,6 +10,7 @@
 
 #include "consumer/core/declaration.h"
 #include "consumer/core/fence.h"
+#include "consumer/core/milestone.h"
 #include "consumer/core/ports.h"
 #include "consumer/store/fence_table.h"
 #include "consumer/store/pg.h"
@@ -45,9 +46,11 @@ class PgStore final : public Store {
   void note_start(PgTransaction& transaction);
   void note_history(PgTransaction& transaction, const std::string& history);
   const FenceSet& fences_at(PgTransaction& transaction, std::int64_t version);
-  // Gives the cells that fell below zero.
-  std::vector<SuspectCell> upsert(PgTransaction& transaction,
-                                  std::span<const AggregateDelta> aggregates) const;
+  struct Upserted {
+    std::vector<SuspectCell> negative;  // cells that fell below zero
+    std::vector<CellValue> values;      // of cells that may have crossed a milestone
+  };
+  Upserted upsert(PgTransaction& transaction, std::span<const AggregateDelta> aggregates) const;
   void book_skipped(PgTransaction& transaction, const Delta& delta,
                     std::span<const SkippedDelta> skipped) const;
   void park(PgTransaction& transaction, std::span<const ParkedRecord> records) const;
