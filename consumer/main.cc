@@ -7,6 +7,7 @@
 #include <string>
 
 #include "consumer/service/commands.h"
+#include "consumer/service/derive_command.h"
 #include "consumer/service/exit_code.h"
 #include "consumer/service/rebuild_command.h"
 #include "consumer/service/recount_commands.h"
@@ -187,6 +188,20 @@ void add_verify(CLI::App& app, const CommonOptions& common, Action& action) {
   });
 }
 
+void add_derive(CLI::App& app, const CommonOptions& common, Action& action) {
+  CLI::App* derive = app.add_subcommand(
+      "derive", "Has challenges derived again: marks users, and the running members derive them.");
+  static tidemark::DeriveCommand command;
+  derive->add_option("--rule", command.rules, "a rule; repeat")->required();
+  auto* which = derive->add_option_group("whom");
+  which->require_option(1);
+  which->add_option("--since-block", command.since_block,
+                    "users of rows above this block; lowers the rules' checkpoints to it");
+  which->add_option("--users", command.users, "these users")->delimiter(',');
+  which->add_flag("--all", command.all, "all users that the rules concern");
+  derive->callback([&] { action = [&] { return tidemark::derive_command(common, command); }; });
+}
+
 void add_drift(CLI::App& app, const CommonOptions& common, Action& action) {
   CLI::App* drift =
       app.add_subcommand("drift", "Cells that were wrong, for another reason than lag.");
@@ -234,6 +249,7 @@ int main(int argc, char** argv) {
   add_replay(app, common, action);
   add_verify(app, common, action);
   add_rebuild(app, common, action);
+  add_derive(app, common, action);
   add_drift(app, common, action);
   try {
     app.parse(argc, argv);

@@ -41,6 +41,14 @@ begin
       ('public.tracks', 'select'),
       ('public.user_events', 'select'),
       ('public.users', 'select'),
+      -- Challenges: the catalogue is read; progress is written, and the reward triggers on it look
+      -- for earlier notifications as this role.
+      ('public.challenges', 'select'),
+      ('public.indexing_checkpoints', 'select, update'),
+      ('public.user_challenges', 'select, insert, update'),
+      ('public.challenge_profile_completion', 'select, insert, update'),
+      ('public.challenge_listen_streak', 'select'),
+      ('public.notification', 'select'),
       -- Of the aggregates only the key, the counters and what is looked up or recounted.
       ('public.aggregate_playlist',
        'select (playlist_id, repost_count, save_count, is_album),
@@ -76,6 +84,24 @@ begin
   end loop;
   if to_regclass('public.notification_id_seq') is not null then
     grant usage on sequence public.notification_id_seq to tidemark_run;
+  end if;
+end
+$$;
+
+-- `migrate` seeds the challenges' checkpoints with the newest block.
+do $$
+declare
+  name text;
+begin
+  foreach name in array array['follows', 'playlists', 'reposts', 'saves', 'tracks', 'user_events',
+                              'users']
+  loop
+    if to_regclass('public.' || name) is not null then
+      execute format('grant select (blocknumber) on public.%I to tidemark_migrate', name);
+    end if;
+  end loop;
+  if to_regclass('public.indexing_checkpoints') is not null then
+    grant select, insert on public.indexing_checkpoints to tidemark_migrate;
   end if;
 end
 $$;

@@ -196,6 +196,17 @@ std::string aggregate_text(const Aggregate& aggregate) {
   return text + sorted_lines(std::move(groups), "") + milestones_text(aggregate);
 }
 
+std::string source_text(const Declaration& declaration, const DirtySource& source) {
+  const Table& table = declaration.table(source.table);
+  const auto name_of = [&](ColumnIndex i) { return counted(table.columns[i.value].name); };
+  std::vector<std::string> changed;
+  for (const ColumnIndex i : source.changed) changed.push_back(name_of(i));
+  return fmt::format("{} {} of {} when {} changed [{}] block {} via {}", counted(table.name.schema),
+                     counted(table.name.name), name_of(source.key),
+                     predicate_text(table, source.when), sorted_lines(std::move(changed), ","),
+                     source.block ? name_of(*source.block) : "none", counted(source.via));
+}
+
 template <class T, class Index>
 std::optional<Index> find_by_name(const std::vector<T>& items, const QualifiedName& name) {
   const auto found =
@@ -247,6 +258,17 @@ std::optional<AggregateIndex> Declaration::find_aggregate(const QualifiedName& n
   return find_by_name<Aggregate, AggregateIndex>(aggregates, name);
 }
 
+std::string marking_text(const Declaration& declaration, const Rule& rule) {
+  std::vector<std::string> sources;
+  for (const DirtySource& source : rule.dirty) {
+    sources.push_back(source_text(declaration, source));
+  }
+  return fmt::format("rule {} checkpoint {}{}\n{}", counted(rule.name),
+                     rule.checkpoint ? counted(*rule.checkpoint) : "none",
+                     rule.finished_when_complete ? " finished when complete" : "",
+                     sorted_lines(std::move(sources), "\n"));
+}
+
 std::string declaration_hash(const Declaration& declaration) {
   std::vector<std::string> parts;
   for (std::uint32_t i = 0; i < declaration.tables.size(); ++i) {
@@ -255,6 +277,7 @@ std::string declaration_hash(const Declaration& declaration) {
   for (const Aggregate& aggregate : declaration.aggregates) {
     parts.push_back(aggregate_text(aggregate));
   }
+  for (const Rule& rule : declaration.rules) parts.push_back(marking_text(declaration, rule));
   const std::string text = "tidemark declaration 1\n" + sorted_lines(std::move(parts), "\n");
   const XXH128_hash_t hash = XXH3_128bits(text.data(), text.size());
   return fmt::format("{:016x}{:016x}", hash.high64, hash.low64);

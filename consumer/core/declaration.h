@@ -183,20 +183,54 @@ struct Aggregate {
   }
 };
 
+// Rows of a watched table whose changes make users dirty for a rule.
+struct DirtySource {
+  TableIndex table;
+  ColumnIndex key;  // an integer column: the user, or what `via` finds users by; null: nobody
+  // A query: $1 is a bigint[] of keys. Gives the users that depend on them (rule C4); empty: the
+  // key is the user.
+  std::string via;
+  Predicate when;                    // which images count; the old row's and the new one's do
+  std::vector<ColumnIndex> changed;  // an update counts when one of these differs; empty: any
+  std::optional<ColumnIndex> block;  // changes at or below the checkpoint mark nobody (rule C5)
+};
+
+// A challenge rule (DESIGN 5): SQL that derives rows of public.user_challenges for a set of users.
+// Their challenge, and the checkpoint of the same name, are read in SQL.
+struct Rule {
+  std::string name;        // the challenge's id
+  std::int64_t order = 0;  // rules of one user run in this order; no two have the same
+  // $1: bigint[] of users, $2: the rule's name. Writes what differs, and gives a row for each row
+  // written: user_id, specifier, is_complete, inserted.
+  std::string sql;
+  std::string first;  // runs before `sql` for the same users, $1; empty: nothing does
+  // Of public.indexing_checkpoints; none: every change marks.
+  std::optional<std::string> checkpoint;
+  bool finished_when_complete = false;  // a user with a completed row needs no marks (rule C6)
+  std::vector<QualifiedName> writes;    // tables that its SQL writes beside; for grants
+  std::vector<DirtySource> dirty;       // at least one
+  std::string file;
+};
+
 struct Declaration {
   std::vector<Table> tables;          // ordered by name
   std::vector<Aggregate> aggregates;  // ordered by name: the lock order (rule P2)
+  std::vector<Rule> rules;            // in their order; none: nothing is derived
 
   const Table& table(TableIndex i) const { return tables[i.value]; }
   Table& table(TableIndex i) { return tables[i.value]; }
   const Aggregate& aggregate(AggregateIndex i) const { return aggregates[i.value]; }
+  const Rule& rule(RuleIndex i) const { return rules[i.value]; }
   std::optional<TableIndex> find_table(const QualifiedName& name) const;
   std::optional<AggregateIndex> find_aggregate(const QualifiedName& name) const;
 };
 
-// A hash of everything in the declaration that decides what is counted; 32 lower-case hex digits.
-// Members with another hash than the stored one are refused (rule P5). Stored: what goes into it
-// and its order never change.
+// What decides whom a rule's sources mark, as text: without the rule's own SQL.
+std::string marking_text(const Declaration& declaration, const Rule& rule);
+
+// A hash of everything in the declaration that decides what is counted and who is marked; 32
+// lower-case hex digits. Members with another hash than the stored one are refused (rule P5): they
+// would miss events. Stored: what goes into it and its order never change.
 std::string declaration_hash(const Declaration& declaration);
 
 }  // namespace tidemark

@@ -44,6 +44,8 @@ void read_head(const Section& root, Drafts& drafts) {
     root.error(root.place_of("aggregate"),
                "found both 'table' and 'aggregate'; expected one of them in a file");
     drafts.complete = false;
+  } else if (root.has("rule")) {
+    drafts.rules.push_back(read_rule_head(root));
   } else if (root.has("table")) {
     drafts.tables.push_back(read_table_head(root));
     if (drafts.tables.back().table.name.name.empty()) drafts.complete = false;
@@ -51,14 +53,15 @@ void read_head(const Section& root, Drafts& drafts) {
     drafts.aggregates.push_back(read_aggregate_head(root));
     if (drafts.aggregates.back().aggregate.name.name.empty()) drafts.complete = false;
   } else {
-    const std::vector<std::string> expected = {"table", "aggregate"};
+    const std::vector<std::string> expected = {"table", "aggregate", "rule"};
     std::string hint;
     for (const SectionEntry& entry : root.entries()) {
       if (hint.empty()) hint = did_you_mean(entry.key.text, expected);
     }
-    root.error(root.place(), fmt::format("missing key 'table' or 'aggregate', which says what the "
-                                         "file declares{}",
-                                         hint));
+    root.error(root.place(),
+               fmt::format("missing key 'table', 'aggregate' or 'rule', which says what "
+                           "the file declares{}",
+                           hint));
     drafts.complete = false;
   }
 }
@@ -124,6 +127,8 @@ void resolve(Drafts& drafts, ErrorList& errors) {
     read_recounted(drafts, draft);
     read_milestones(drafts, draft);
   }
+  order_rules(drafts.rules);
+  for (RuleDraft& draft : drafts.rules) read_rule_uses(drafts, draft);
   // A contribution that could not be read may be the one that is missed.
   if (errors.empty()) check_fed(drafts);
   if (errors.empty()) check_details(drafts);
@@ -194,6 +199,7 @@ std::variant<Declaration, Errors> parse(std::span<const DeclarationFile> files,
   for (AggregateDraft& draft : drafts.aggregates) {
     declaration.aggregates.push_back(std::move(draft.aggregate));
   }
+  for (RuleDraft& draft : drafts.rules) declaration.rules.push_back(std::move(draft.rule));
   return declaration;
 }
 
@@ -214,7 +220,11 @@ std::variant<Declaration, std::vector<DeclarationError>> load_declaration(
     const std::filesystem::path& folder) {
   ErrorList errors;
   std::vector<DeclarationFile> files;
-  for (const char* kind : {"tables", "aggregates"}) {
+  for (const char* kind : {"tables", "aggregates", "rules"}) {
+    std::error_code error;
+    if (kind == std::string_view("rules") && !std::filesystem::exists(folder / kind, error)) {
+      continue;  // an application may have counters alone
+    }
     const std::vector<std::filesystem::path> paths = list_toml(folder / kind, errors);
     if (paths.size() > kFilesMax) {
       errors.add({(folder / kind).string()},

@@ -40,7 +40,7 @@ using ReadStatement = std::function<std::optional<std::string>(const std::filesy
 std::variant<Declaration, std::vector<DeclarationError>> parse_declaration(
     std::span<const DeclarationFile> files, const ReadStatement& read_statement = {});
 
-// Reads tables/*.toml and aggregates/*.toml below `folder`, in name order, and the statements that
+// Reads tables/*.toml, aggregates/*.toml and rules/*.toml below `folder`, and the statements that
 // they name, and parses them. A folder or file that can't be read is an error like the others.
 std::variant<Declaration, std::vector<DeclarationError>> load_declaration(
     const std::filesystem::path& folder);

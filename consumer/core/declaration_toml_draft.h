@@ -31,9 +31,15 @@ struct AggregateDraft {
   bool broken_counters = false;  // some counter could not be read: an unknown one may be it
 };
 
+struct RuleDraft {
+  Rule rule;
+  Section root;
+};
+
 struct Drafts {
   std::vector<TableDraft> tables;          // ordered by name once all heads are read
   std::vector<AggregateDraft> aggregates;  // so, too
+  std::vector<RuleDraft> rules;            // ordered by `order` then
   // False when some file gave no name: an unknown table or aggregate may be the one it declares.
   bool complete = true;
   ReadStatement read_statement;
@@ -43,17 +49,24 @@ struct Drafts {
 TableDraft read_table_head(const Section& root);
 AggregateDraft read_aggregate_head(const Section& root);
 
+RuleDraft read_rule_head(const Section& root);
+
 // Step two. Fills in what refers to others: contributions and makes; lookups, recounted columns and
-// milestones.
+// milestones; a rule's statements and sources.
 void read_table_uses(const Drafts& drafts, TableDraft& draft);
 void read_aggregate_uses(const Drafts& drafts, AggregateDraft& draft);
 void read_recounted(const Drafts& drafts, AggregateDraft& draft);
 void read_milestones(const Drafts& drafts, AggregateDraft& draft);
+void read_rule_uses(const Drafts& drafts, RuleDraft& draft);
+// Orders rules, and notes those that share a name or a place.
+void order_rules(std::vector<RuleDraft>& rules);
 // Whether contributions and milestones agree on details; to be called when all else is right.
 void check_details(const Drafts& drafts);
-// The statement in the file that a section names below "sql", relative to its own; notes an error
-// when it can't be read or doesn't name $1.
-std::optional<std::string> read_statement(const Drafts& drafts, const Section& section);
+// The text of the statement in the file that `key` names, relative to the section's own; notes an
+// error when it can't be read or lacks `needed`.
+std::optional<std::string> read_statement(const Drafts& drafts, const Section& section,
+                                          std::string_view key = "sql",
+                                          std::string_view needed = "$1");
 // The index of the aggregate's counter of that name.
 std::optional<CounterIndex> find_counter(const AggregateDraft& draft, const PlacedText& name,
                                          ErrorList& errors);

@@ -50,7 +50,7 @@ void read_group(const Drafts& drafts, const Section& section, const PlacedText& 
   RecountedColumns out;
   out.name = name.text;
   read_columns(section, draft, out);
-  out.sql = read_statement(drafts, section).value_or("");
+  out.sql = read_statement(drafts, section, "sql", "$1").value_or("");
   if (!section.has("from")) {
     section.error(section.place(),
                   "missing [[from]]; expected the tables that the statement "
@@ -62,22 +62,21 @@ void read_group(const Drafts& drafts, const Section& section, const PlacedText& 
 
 }  // namespace
 
-std::optional<std::string> read_statement(const Drafts& drafts, const Section& section) {
-  const std::optional<PlacedText> path = section.text("sql");
+std::optional<std::string> read_statement(const Drafts& drafts, const Section& section,
+                                          std::string_view key, std::string_view needed) {
+  const std::optional<PlacedText> path = section.text(key);
   if (!path) return std::nullopt;
   const std::filesystem::path file =
       std::filesystem::path(path->place.file).parent_path() / path->text;
-  const std::optional<std::string> text =
+  std::optional<std::string> text =
       drafts.read_statement ? drafts.read_statement(file) : std::nullopt;
   if (!text) {
     section.error(path->place, fmt::format("the statement's file {} can't be read",
                                            file.lexically_normal().string()));
-    return std::nullopt;
-  }
-  if (text->find("$1") == std::string::npos) {
-    section.error(path->place, fmt::format("the statement in {} doesn't name $1; expected it to "
-                                           "compute for the keys in that array",
-                                           file.lexically_normal().string()));
+  } else if (text->find(needed) == std::string::npos) {
+    section.error(path->place, fmt::format("the statement in {} doesn't name {}; expected it to "
+                                           "compute for what that stands for",
+                                           file.lexically_normal().string(), needed));
   }
   return text;
 }

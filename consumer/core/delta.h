@@ -4,6 +4,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <limits>
 #include <optional>
 #include <string>
 #include <vector>
@@ -84,6 +85,17 @@ struct SuspectRange {
   friend auto operator<=>(const SuspectRange&, const SuspectRange&) = default;
 };
 
+// Keys that changed in rows of one of a rule's sources (rule C1): users, or what users depend on.
+struct DirtyKeys {
+  // A block that is above each checkpoint: the change's is null or not known.
+  static constexpr std::int64_t kNoBlock = std::numeric_limits<std::int64_t>::max();
+
+  RuleIndex rule;
+  std::uint32_t source = 0;          // index into Rule::dirty
+  std::vector<std::int64_t> keys;    // ascending, each once
+  std::vector<std::int64_t> blocks;  // of each key, the highest block of its changes
+};
+
 // A record that was put aside.
 struct ParkedRecord {
   // How much of a payload is kept: enough to see what it is, bounded so that 10,000 fit.
@@ -136,6 +148,8 @@ struct Delta {
   std::vector<AggregateDelta> aggregates;  // as Declaration::aggregates
   std::vector<SuspectCell> suspect_cells;  // sorted, each cell once
   std::vector<SuspectRange> suspect_ranges;
+  std::vector<DirtyKeys> dirty;   // by rule and source, those with keys
+  std::vector<RuleIndex> sweeps;  // rules whose dirty users can't be told: each once, ascending
   std::vector<ParkedRecord> parked;
   std::vector<Advance> advances;  // sorted by topic and partition
   // What the deltas are the sum of, so that fences can take out what they saw.

@@ -9,6 +9,7 @@
 
 #include "consumer/core/cell_table.h"
 #include "consumer/core/check.h"
+#include "consumer/core/dirty.h"
 #include "consumer/core/predicate.h"
 
 namespace tidemark {
@@ -101,6 +102,7 @@ struct Fold::Impl {
   Identity identity;
   std::vector<PartitionState> partitions;
   std::vector<CellTable> cells;
+  DirtyTable dirty;
   std::vector<SuspectCell> suspect_cells;
   std::vector<SuspectRange> suspect_ranges;
   std::vector<ParkedRecord> parked;
@@ -113,7 +115,7 @@ struct Fold::Impl {
   std::vector<std::vector<RowMaker>> looked_up;   // by table: the aggregates that look it up
   std::vector<std::vector<Recounted>> recounted;  // by table: the columns that read it
 
-  Impl(const Declaration& d, NotNewPolicy p) : declaration(d), policy(p), identity(d) {
+  Impl(const Declaration& d, NotNewPolicy p) : declaration(d), policy(p), identity(d), dirty(d) {
     looked_up.resize(d.tables.size());
     recounted.resize(d.tables.size());
     for (std::uint32_t a = 0; a < d.aggregates.size(); ++a) {
@@ -260,6 +262,7 @@ void Fold::Impl::suspect_table(TableIndex table, SuspectCause cause) {
   for (const auto& [aggregate, cell, key] : recounted[table.value]) {
     suspect_range(aggregate, cell, cause);
   }
+  dirty.sweep(table);
 }
 
 // Noted once: a batch of a million bad records names the same few counters.
@@ -340,6 +343,9 @@ void Fold::Impl::fold_change(const Change& change, PartitionState& partition, Of
     return;
   }
   suspect_recounted(change);
+  if (dirty.watches(change.table) && !changes_nothing(change)) {
+    dirty.note(change.table, before_of(table, change), change.after);
+  }
   if (change.op == Op::kRead) {
     touch_rows(table, change);
     suspect_change(table, change, SuspectCause::kSnapshotRow);
@@ -382,6 +388,7 @@ void Fold::Impl::drop_batch() {
   for (CellTable& table : cells) table.take();
   suspect_cells.clear();
   suspect_ranges.clear();
+  dirty.clear();
   parked.clear();
   log.clear();
   details = {};
@@ -434,7 +441,7 @@ void Fold::add_bad(const Record& record, BadRecord bad, std::span<const TableInd
 }
 
 std::size_t Fold::rows() const {
-  std::size_t rows = impl_->suspect_cells.size() + impl_->parked.size();
+  std::size_t rows = impl_->suspect_cells.size() + impl_->parked.size() + impl_->dirty.size();
   for (const CellTable& table : impl_->cells) rows += table.rows();
   return rows;
 }
@@ -467,6 +474,8 @@ Delta Fold::take() {
       std::exchange(impl_->suspect_ranges, {}), [](const SuspectRange& a, const SuspectRange& b) {
         return std::tie(a.aggregate, a.counter) == std::tie(b.aggregate, b.counter);
       });
+  delta.dirty = impl_->dirty.take();
+  delta.sweeps = impl_->dirty.take_sweeps();
   delta.parked = std::exchange(impl_->parked, {});
   delta.log = std::exchange(impl_->log, {});
   delta.details = std::exchange(impl_->details, {});

@@ -48,7 +48,7 @@ class Fold {
   void add_skip(const Record& record, SkipReason reason);
   void add_bad(const Record& record, BadRecord bad, std::span<const TableIndex> tables);
 
-  // Cells with a delta, suspects and parked records so far: what bounds a batch.
+  // Rows with a delta, suspects, dirty keys and parked records so far: what bounds a batch.
   std::size_t rows() const;
   std::size_t records() const;
   std::size_t parked() const;

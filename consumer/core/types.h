@@ -40,6 +40,7 @@ using TableIndex = Strong<struct TableIndexTag, std::uint32_t>;
 using ColumnIndex = Strong<struct ColumnIndexTag, std::uint32_t>;
 using AggregateIndex = Strong<struct AggregateIndexTag, std::uint32_t>;
 using CounterIndex = Strong<struct CounterIndexTag, std::uint32_t>;
+using RuleIndex = Strong<struct RuleIndexTag, std::uint32_t>;
 
 // One partition of one topic.
 struct TopicPartition {

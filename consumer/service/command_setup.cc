@@ -44,7 +44,10 @@ Config read_config(const CommonOptions& common) {
 Declaration read_declaration(const Config& config) {
   auto loaded = load_declaration(config.schemas);
   if (auto* errors = std::get_if<std::vector<DeclarationError>>(&loaded)) refuse(*errors);
-  return std::move(std::get<Declaration>(loaded));
+  Declaration declaration = std::move(std::get<Declaration>(loaded));
+  // Rules read the source tables: without these there is nothing to derive from.
+  if (!config.derive.enabled || !config.recount.enabled) declaration.rules.clear();
+  return declaration;
 }
 
 std::vector<AggregateIndex> named_aggregates(const Declaration& declaration,

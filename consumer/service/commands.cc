@@ -99,6 +99,7 @@ ExitCode migrate_command(const CommonOptions& common, const MigrateCommand& comm
   for (const std::string& counter : result.new_counters) {
     fmt::print("suspect until its first recount: {}\n", counter);
   }
+  for (const std::string& rule : result.swept) fmt::print("to be swept: rule {}\n", rule);
   if (result.declaration_changed) {
     fmt::print("declarations changed: members that run with the old ones stop; start new ones\n");
   }
@@ -137,6 +138,8 @@ ExitCode status_command(const CommonOptions& common, const StatusCommand& comman
                                 {"parked", counts.parked},
                                 {"fences", counts.fences},
                                 {"drift", counts.drift},
+                                {"dirty_users", counts.dirty},
+                                {"failed_users", counts.failed},
                                 {"data_loss_partitions", lost_partitions(rows)}};
     fmt::print("{}\n", out.dump(2));
     return ExitCode::kOk;
@@ -144,9 +147,9 @@ ExitCode status_command(const CommonOptions& common, const StatusCommand& comman
   print_progress(rows);
   fmt::print(
       "\nsuspect cells: {}\nsuspect ranges: {}\nfences outstanding: {}\nparked records: {}\n"
-      "partitions with lost data: {}\ndrift found: {}\n",
+      "partitions with lost data: {}\ndrift found: {}\nusers to derive: {}, after a failure: {}\n",
       counts.suspect_cells, counts.suspect_ranges, counts.fences, counts.parked,
-      lost_partitions(rows), counts.drift);
+      lost_partitions(rows), counts.drift, counts.dirty, counts.failed);
   return ExitCode::kOk;
 }
 

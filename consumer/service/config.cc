@@ -21,6 +21,7 @@ using std::chrono::milliseconds;
 
 // Bounds of numbers below: far beyond what is sensible, so that a slip of a unit is noticed.
 constexpr std::int64_t kMillisMax = 3'600'000;
+constexpr std::int64_t kSweepMillisMax = std::int64_t{30} * 24 * 3'600'000;
 constexpr std::int64_t kCountMax = 1'000'000'000;
 constexpr std::int64_t kBytesMax = std::int64_t{64} << 30;
 constexpr std::int64_t kLanesMax = 64;
@@ -31,8 +32,8 @@ class Reader {
       : folder_(std::filesystem::path(file).parent_path()), environment_(environment) {}
 
   Config read(const Section& root) {
-    root.allow_keys(
-        {"kafka", "topics", "postgres", "schemas", "batch", "recount", "limits", "http", "log"});
+    root.allow_keys({"kafka", "topics", "postgres", "schemas", "batch", "recount", "derive",
+                     "limits", "http", "log"});
     Config config;
     if (auto s = required(root, "kafka")) read_kafka(*s, "", config);
     if (auto s = required(root, "topics")) read_topics(*s, config.topics);
@@ -40,6 +41,7 @@ class Reader {
     if (auto s = root.section("schemas")) read_schemas(*s, config);
     if (auto s = root.section("batch")) read_batch(*s, config);
     if (auto s = root.section("recount")) read_recount(*s, config);
+    if (auto s = root.section("derive")) read_derive(*s, config.derive);
     if (auto s = root.section("limits")) read_limits(*s, config.pipeline);
     if (auto s = root.section("http")) read_http(*s, config.http);
     if (auto s = root.section("log")) read_log(*s, config.log);
@@ -80,8 +82,9 @@ class Reader {
                     std::int64_t high, T& out) {
     if (auto value = section.number(key, low, high)) out = static_cast<T>(*value);
   }
-  static void millis(const Section& section, std::string_view key, milliseconds& out) {
-    if (auto value = section.number(key, 0, kMillisMax)) out = milliseconds(*value);
+  static void millis(const Section& section, std::string_view key, milliseconds& out,
+                     std::int64_t most = kMillisMax) {
+    if (auto value = section.number(key, 0, most)) out = milliseconds(*value);
   }
 
   // `a.b = 1` is a table in a table in TOML; librdkafka's names have the dots.
@@ -161,6 +164,15 @@ class Reader {
     millis(section, "every_ms", config.recount.every);
     millis(section, "producers_ms", config.recount.producers);
     config.pipeline.not_new = config.recount.enabled ? NotNewPolicy::kSuspect : NotNewPolicy::kDrop;
+  }
+
+  static void read_derive(const Section& section, Config::Derive& derive) {
+    section.allow_keys({"enabled", "threads", "users_max", "slow_ms", "sweep_every_ms"});
+    if (const auto enabled = section.flag("enabled")) derive.enabled = *enabled;
+    count(section, "threads", 0, kLanesMax, derive.threads);
+    count(section, "users_max", 1, 100'000, derive.users_max);
+    millis(section, "slow_ms", derive.slow);
+    millis(section, "sweep_every_ms", derive.sweep_every, kSweepMillisMax);
   }
 
   void read_limits(const Section& section, PipelineOptions& options) const {

@@ -45,6 +45,14 @@ struct Config {
     std::chrono::milliseconds every{600'000};
     std::chrono::milliseconds producers{360'000};  // their metadata.max.age.ms, and some more
   } recount;
+
+  struct Derive {
+    bool enabled = true;      // false: as if no rule was declared, in every member alike
+    std::size_t threads = 1;  // of this member; 0: it only marks, and others derive
+    std::size_t users_max = 200;
+    std::chrono::milliseconds slow{1'000};
+    std::chrono::milliseconds sweep_every{86'400'000};
+  } derive;
   PipelineOptions pipeline;
 
   struct Http {

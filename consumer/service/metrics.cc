@@ -12,6 +12,7 @@
 #include <mutex>
 #include <set>
 
+#include "consumer/service/derive_metrics.h"
 #include "consumer/service/recount_metrics.h"
 
 namespace tidemark {
@@ -100,6 +101,7 @@ struct Metrics::Impl {
       counter("tidemark_fence_skipped_total",
               "Contributions skipped as a recount had counted them already (rule F1).");
   RecountMetrics recount{*registry};
+  DeriveMetrics derive{*registry};
   std::atomic<bool> retrying{false};
   std::mutex mutex;
   std::map<TopicPartition, prometheus::Gauge*> lag_gauges;
@@ -150,6 +152,7 @@ void Metrics::on_applied(const Delta& delta, const ApplyResult& result,
 }
 
 RecountObserver& Metrics::recount() { return impl_->recount; }
+DeriveObserver& Metrics::derive() { return impl_->derive; }
 
 void Metrics::on_retry(const WorldError& error, std::chrono::milliseconds wait) {
   impl_->retrying = true;

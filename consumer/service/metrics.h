@@ -4,6 +4,7 @@
 #include <memory>
 #include <string>
 
+#include "consumer/service/deriver.h"
 #include "consumer/service/observer.h"
 #include "consumer/service/pipeline.h"
 #include "consumer/service/recounter.h"
@@ -28,6 +29,8 @@ class Metrics final : public PipelineObserver {
 
   // What a recounter tells.
   RecountObserver& recount();
+  // What derivers tell.
+  DeriveObserver& derive();
   // Lag and state of the partitions that are ours now; those of others disappear.
   void update(const PipelineStatus& status);
   // True from a failure that is tried again until the next success.

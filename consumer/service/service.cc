@@ -14,6 +14,7 @@
 
 #include "consumer/kafka/kafka_source.h"
 #include "consumer/service/backoff.h"
+#include "consumer/service/deriving.h"
 #include "consumer/service/http.h"
 #include "consumer/service/kafka_log.h"
 #include "consumer/service/metrics.h"
@@ -100,6 +101,9 @@ class Member {
     if (config.recount.enabled) {
       recounting_ = std::make_unique<Recounting>(config, declaration, metrics.recount());
     }
+    if (!declaration.rules.empty() && config.derive.threads > 0) {
+      deriving_ = std::make_unique<Deriving>(config, declaration, metrics.derive());
+    }
     kafka.on_log = log_kafka;
     kafka.on_reachable = [&broker_reachable](bool reachable) { broker_reachable = reachable; };
     const std::string owner = member_name();
@@ -109,7 +113,10 @@ class Member {
           declaration, PgStoreOptions{.pg = pg_options(config, Role::kService),
                                       .group_id = group_id(config),
                                       .owner = owner,
-                                      .recounted = config.recount.enabled}));
+                                      .recounted = config.recount.enabled,
+                                      .on_marked = [this] {
+                                        if (deriving_) deriving_->wake();
+                                      }}));
       lanes.push_back(stores_.back().get());
     }
     source_ = std::make_unique<KafkaSource>(std::move(kafka));
@@ -119,13 +126,15 @@ class Member {
   }
 
   Pipeline& pipeline() { return *pipeline_; }
-  // Throws what a recounter can't go on with.
+  // Throws what a recounter or a deriver can't go on with.
   void check() {
     if (recounting_) recounting_->check();
+    if (deriving_) deriving_->check();
   }
 
  private:
   std::map<std::string, TopicTables> topics_;
+  std::unique_ptr<Deriving> deriving_;  // the stores' appliers wake it
   std::vector<std::unique_ptr<PgStore>> stores_;
   std::unique_ptr<KafkaSource> source_;
   std::unique_ptr<Pipeline> pipeline_;

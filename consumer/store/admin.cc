@@ -44,7 +44,8 @@ select topic, partition, "offset", record_timestamp, code, reason, payload_bytes
 constexpr const char* kCountsSql = R"(
 select (select count(*) from tidemark.suspects), (select count(*) from tidemark.suspect_ranges),
        (select count(*) from tidemark.parked), (select count(*) from tidemark.fences),
-       (select count(*) from tidemark.drift))";
+       (select count(*) from tidemark.drift), (select count(*) from tidemark.dirty),
+       (select count(*) from tidemark.dirty where error is not null))";
 
 constexpr const char* kDriftSql = R"(
 select id, aggregate, counter, key, expected, found, difference,
@@ -155,7 +156,8 @@ StateCounts Admin::counts() {
   const SqlResult rows = run_one(session_, {"counts", "tidemark"}, kCountsSql, {});
   return {unsigned_bits(rows.integer(0, 0)), unsigned_bits(rows.integer(0, 1)),
           unsigned_bits(rows.integer(0, 2)), unsigned_bits(rows.integer(0, 3)),
-          unsigned_bits(rows.integer(0, 4))};
+          unsigned_bits(rows.integer(0, 4)), unsigned_bits(rows.integer(0, 5)),
+          unsigned_bits(rows.integer(0, 6))};
 }
 
 std::vector<DriftRow> Admin::list_drift(std::size_t limit) {

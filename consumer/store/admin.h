@@ -62,6 +62,8 @@ struct StateCounts {
   std::uint64_t parked = 0;
   std::uint64_t fences = 0;  // recounts that still have changes on their way
   std::uint64_t drift = 0;   // rows of the drift table
+  std::uint64_t dirty = 0;   // users who wait to be derived
+  std::uint64_t failed = 0;  // of them, those for whom a rule failed: tried again later
 };
 
 struct ResetOffset {

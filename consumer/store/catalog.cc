@@ -318,6 +318,29 @@ void check_aggregate(PgConnection& connection, const Declaration& declaration,
   check_others(report, *found, aggregate);
 }
 
+// Whether its statements run, as the current role, for nobody; what they write is taken back.
+void check_rule(PgConnection& connection, const Rule& rule, std::vector<CatalogProblem>& problems) {
+  std::vector<std::pair<std::string, SqlParams>> statements;
+  const std::string nobody = "{}";
+  for (const DirtySource& source : rule.dirty) {
+    if (!source.via.empty()) statements.push_back({source.via, {nobody}});
+  }
+  if (!rule.first.empty()) statements.push_back({rule.first, {nobody}});
+  statements.push_back({rule.sql, {nobody, rule.name}});
+  for (const auto& [sql, params] : statements) {
+    try {
+      PgTransaction transaction(connection);
+      transaction.run_sql({"try a statement of rule", rule.name}, sql, params);
+    } catch (const WorldError& error) {
+      if (connection.broken()) throw;
+      Reporter(rule.file, "rule " + rule.name, problems)
+          .error("", std::string("a statement that fails: ") + error.what(), "one that runs",
+                 "correct it, or grant what it needs");
+      return;
+    }
+  }
+}
+
 }  // namespace
 
 std::string CatalogProblem::text() const {
@@ -336,6 +359,7 @@ std::vector<CatalogProblem> check_catalog(PgConnection& connection, Declaration&
     check_aggregate(connection, declaration, declaration.aggregates[i], problems);
     check_milestones(connection, declaration, AggregateIndex(i), problems);
   }
+  for (const Rule& rule : declaration.rules) check_rule(connection, rule, problems);
   return problems;
 }
 

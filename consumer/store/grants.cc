@@ -46,6 +46,13 @@ std::string milestones_grant(const Milestones& milestones, const std::string& to
   return grants;
 }
 
+// What every rule needs. What triggers on its rows do is the application's to grant.
+std::string challenge_grants(const std::string& to) {
+  return "grant select on table public.challenges" + to +
+         "grant select, update on table public.indexing_checkpoints" + to +
+         "grant select, insert, update on table public.user_challenges" + to;
+}
+
 }  // namespace
 
 std::string grants_sql(const Declaration& declaration, std::string_view role) {
@@ -66,6 +73,16 @@ std::string grants_sql(const Declaration& declaration, std::string_view role) {
     announced.insert(milestones_grant(aggregate.milestones, to));
   }
   for (const std::string& grant : announced) grants += grant;
+  if (!declaration.rules.empty()) {
+    schemas.insert("public");
+    grants += challenge_grants(to);
+  }
+  for (const Rule& rule : declaration.rules) {
+    for (const QualifiedName& table : rule.writes) {
+      schemas.insert(table.schema);
+      grants += "grant select, insert, update on table " + quote_name(table) + to;
+    }
+  }
   std::string usage;
   for (const std::string& schema : schemas) {
     usage += "grant usage on schema " + quote_identifier(schema) + to;
@@ -87,7 +104,8 @@ std::string state_grants_sql(std::string_view role) {
          "grant select, insert, update, delete on tidemark.ledger" + to +
          "grant select, insert, update on tidemark.passes" + to +
          "grant select, insert on tidemark.drift" + to +
-         "grant select, insert, update, delete on tidemark.replays" + to;
+         "grant select, insert, update, delete on tidemark.replays, tidemark.dirty" + to +
+         "grant select, update on tidemark.sweeps" + to;
 }
 
 }  // namespace tidemark

@@ -11,6 +11,7 @@
 #include "consumer/core/recount_sql.h"
 #include "consumer/store/array_literal.h"
 #include "consumer/store/grants.h"
+#include "consumer/store/rule_setup.h"
 #include "consumer/store/state.h"
 
 namespace tidemark {
@@ -21,6 +22,9 @@ constexpr std::string_view kNoTransaction = "-- tidemark: no-transaction";
 constexpr std::chrono::minutes kStatementMax{60};
 // How long a second run waits for the first, and DDL for the members' transactions.
 constexpr std::chrono::seconds kLockWaitMax{30};
+
+// The migration that makes the rules' tables; tests apply fewer.
+constexpr std::size_t kRulesSince = 6;
 
 using Definitions = std::map<std::pair<std::string, std::string>, std::int64_t>;
 
@@ -250,6 +254,7 @@ MigrateResult migrate(const MigrateOptions& options, const Declaration& declarat
   bind_state(transaction, options, declaration_hash(declaration),
              definition_params(definitions_of(declaration)), static_cast<int>(migrations.size()),
              result);
+  if (migrations.size() >= kRulesSince) result.swept = bind_rules(transaction, declaration);
   grant_rights(transaction, options.run_role);
   transaction.commit();
   return result;

@@ -22,6 +22,7 @@ struct MigrateOptions {
 struct MigrateResult {
   std::vector<std::string> applied;       // names of the migrations that were applied now
   std::vector<std::string> new_counters;  // "schema.table.column": all of their cells are suspect
+  std::vector<std::string> swept;         // rules that will be swept: new, or marking others
   bool declaration_changed = false;       // members with the old one are fenced
 };
 

@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "consumer/store/array_literal.h"
+#include "consumer/store/dirty_table.h"
 #include "consumer/store/fence_table.h"
 #include "consumer/store/suspect_table.h"
 
@@ -113,6 +114,7 @@ void PgReplay::prepare(PgConnection& connection) {
   }
   prepare_fences(connection);
   prepare_suspects(connection);
+  prepare_marks(connection, declaration_);
   connection.prepare({"begin_replay", "tidemark.replays"}, kBeginSql);
   connection.prepare({"read_replay", "tidemark.replays"}, kReadSql);
   connection.prepare({"drop_replay", "tidemark.replays"},
@@ -163,6 +165,7 @@ ReplayStored PgReplay::store(const Delta& delta) {
   const std::size_t cells =
       add_suspects(transaction, declaration_, replayed(delta.suspect_cells), SuspectCause::kReplay);
   add_ranges(transaction, declaration_, replayed(delta.suspect_ranges));
+  add_marks(transaction, declaration_, delta);
   transaction.commit();
   return {.cells = cells, .ranges = delta.suspect_ranges.size()};
 }

@@ -47,7 +47,8 @@ class PgReplay {
   std::vector<ReplayPart> begin(const std::string& from, std::span<const ReplayPart> parts);
   // Forgets unfinished replays of these topics. What they made suspect stays so.
   void drop(std::span<const std::string> topics);
-  // One transaction: the batch's cells and counters become suspect, and its partitions go on. Its
+  // One transaction: the batch's cells and counters become suspect, its users dirty, and its
+  // partitions go on. Its
   // aggregate rows are left alone, as an old change may make one for a key that is gone. Parks
   // nothing. Refuses (kFatal) when another replay of a partition has gone on meanwhile.
   ReplayStored store(const Delta& delta);

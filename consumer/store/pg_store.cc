@@ -9,6 +9,7 @@
 #include "consumer/core/kill_point.h"
 #include "consumer/store/apply_sql.h"
 #include "consumer/store/array_literal.h"
+#include "consumer/store/dirty_table.h"
 #include "consumer/store/milestones.h"
 #include "consumer/store/progress_table.h"
 #include "consumer/store/suspect_table.h"
@@ -120,6 +121,7 @@ PgStore::PgStore(const Declaration& declaration, PgStoreOptions options)
       claim_{std::move(options.group_id), declaration_hash(declaration)},
       owner_(std::move(options.owner)),
       recounted_(options.recounted),
+      on_marked_(std::move(options.on_marked)),
       session_(for_apply(std::move(options.pg)),
                [this](PgConnection& connection) { prepare(connection); }) {}
 
@@ -134,6 +136,7 @@ void PgStore::prepare(PgConnection& connection) {
   prepare_fences(connection);
   prepare_suspects(connection);
   prepare_milestones(connection, declaration_);
+  prepare_marks(connection, declaration_);
   connection.prepare({"read_history", "tidemark.turn"},
                      "select started, history from tidemark.turn");
   connection.prepare({"store_history", "tidemark.turn"},
@@ -204,6 +207,7 @@ void PgStore::note_start(PgTransaction& transaction) {
     transaction.run("forget_ledger", {});
     transaction.run("forget_fences", {});
     add_ranges(transaction, declaration_, all_ranges(SuspectCause::kNewHistory));
+    request_all_sweeps(transaction, declaration_);
   }
   transaction.run("store_history", {history_, new_turn_version()});
 }
@@ -310,8 +314,10 @@ ApplyResult PgStore::apply(const Delta& delta) {
   announce(transaction, declaration_, delta, fenced, upserted.values);
   book_skipped(transaction, delta, fenced.skipped);
   park(transaction, delta.parked);
+  const std::size_t marked = add_marks(transaction, declaration_, delta);
   TIDEMARK_KILL_POINT("X5");
   transaction.commit();
+  if (marked > 0 && on_marked_) on_marked_();
   std::size_t rows = 0;
   for (const AggregateDelta& aggregate : delta.aggregates) rows += aggregate.rows();
   return {.rows_written = rows,
@@ -350,6 +356,7 @@ bool PgStore::record_data_loss(const TopicPartition& where, Epoch epoch, std::st
     return false;
   }
   add_ranges(transaction, declaration_, all_ranges(SuspectCause::kDataLoss));
+  request_all_sweeps(transaction, declaration_);
   transaction.commit();
   return true;
 }

@@ -2,6 +2,7 @@
 // transaction (DESIGN 4.1, rules P1 to P6).
 #pragma once
 
+#include <functional>
 #include <optional>
 #include <span>
 #include <string>
@@ -25,6 +26,8 @@ struct PgStoreOptions {
   // Cells are recounted from source tables. Without, counting begins at zero and the earliest
   // record.
   bool recounted = true;
+  // Called after a commit that made users dirty, by the thread that applies; may be empty.
+  std::function<void()> on_marked = {};
 };
 
 // See Store for the contract. Connects at the first call, and again after the connection was lost.
@@ -60,6 +63,7 @@ class PgStore final : public Store {
   StateClaim claim_;
   std::string owner_;
   bool recounted_;
+  std::function<void()> on_marked_;
   std::string history_;  // of the database that we are connected to
   // As of `fences_version_`; none: to be read again, as after each connect (rule F3).
   std::optional<FenceSet> fences_;

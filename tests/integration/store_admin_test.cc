@@ -111,11 +111,14 @@ std::string read_file(const std::string& name) {
 // Roles are the server's and not the database's; the tests that use them share them.
 class Rights : public StoreTest {
  protected:
-  std::string column_rights() {
-    return sql(
-        "select string_agg(table_schema || '.' || table_name || '.' || column_name || ' ' ||"
-        " privilege_type, E'\\n' order by table_schema, table_name, column_name, privilege_type)"
-        " from information_schema.role_column_grants where grantee = 'tidemark_run'");
+  std::vector<std::string> column_rights() {
+    const std::string rights = sql(
+        "select table_schema || '.' || table_name || '.' || column_name || ' ' || privilege_type"
+        " from information_schema.role_column_grants where grantee = 'tidemark_run' order by 1");
+    std::vector<std::string> list;
+    std::istringstream in(rights);
+    for (std::string right; std::getline(in, right, ',');) list.push_back(right);
+    return list;
   }
   void drop_tables() {
     sql("drop table public.playlists, public.aggregate_playlist, public.aggregate_tag,"
@@ -136,9 +139,14 @@ TEST_F(Rights, RolesFileGrantsWhatTheShippedDeclarationNeeds) {
   ASSERT_TRUE(std::holds_alternative<Declaration>(loaded));
   Declaration& shipped = std::get<Declaration>(loaded);
   sql(read_file("sql/roles.sql"));
-  const std::string by_file = column_rights();
+  std::vector<std::string> by_file = column_rights();
+  // Beside the declaration: what the reward triggers read as this role.
+  std::erase_if(by_file, [](const std::string& right) {
+    return right.starts_with("public.challenge_listen_streak.") ||
+           (right.starts_with("public.notification.") && right.ends_with(" SELECT"));
+  });
   sql("revoke all on all tables in schema public from tidemark_run");
-  EXPECT_EQ(column_rights(), "null");
+  EXPECT_TRUE(column_rights().empty());
   sql(grants_sql(shipped, "tidemark_run"));
   EXPECT_EQ(by_file, column_rights());
   PgConnection service(options_as("tidemark_run"));

@@ -98,6 +98,12 @@ bytes_max = 23
 age_max_ms = 24
 catchup_age_max_ms = 25
 catchup_records = 26
+[derive]
+enabled = false
+threads = 0
+users_max = 27
+slow_ms = 28
+sweep_every_ms = 100000000
 [limits]
 message_bytes_max = 2048
 depth_max = 32
@@ -118,6 +124,11 @@ level = "debug"
   EXPECT_EQ(batch.age_max.count(), 24);
   EXPECT_EQ(batch.catchup_age_max.count(), 25);
   EXPECT_EQ(batch.catchup_records, 26);
+  EXPECT_FALSE(config.derive.enabled);
+  EXPECT_EQ(config.derive.threads, 0U);
+  EXPECT_EQ(config.derive.users_max, 27U);
+  EXPECT_EQ(config.derive.slow.count(), 28);
+  EXPECT_EQ(config.derive.sweep_every.count(), 100'000'000) << "more than a day, unlike the others";
   EXPECT_EQ(config.pipeline.decode.message_bytes_max, 2048U);
   EXPECT_EQ(config.pipeline.decode.depth_max, 32U);
   EXPECT_EQ(config.pipeline.parked_max, 33U);
@@ -218,6 +229,11 @@ TEST(ConfigExample, HasTheDefaultsThatItSays) {
   EXPECT_EQ(config.pipeline.batch.age_max, defaults.pipeline.batch.age_max);
   EXPECT_EQ(config.pipeline.batch.catchup_age_max, defaults.pipeline.batch.catchup_age_max);
   EXPECT_EQ(config.pipeline.batch.catchup_records, defaults.pipeline.batch.catchup_records);
+  EXPECT_EQ(config.derive.enabled, defaults.derive.enabled);
+  EXPECT_EQ(config.derive.threads, defaults.derive.threads);
+  EXPECT_EQ(config.derive.users_max, defaults.derive.users_max);
+  EXPECT_EQ(config.derive.slow, defaults.derive.slow);
+  EXPECT_EQ(config.derive.sweep_every, defaults.derive.sweep_every);
   EXPECT_EQ(config.pipeline.decode.message_bytes_max, defaults.pipeline.decode.message_bytes_max);
   EXPECT_EQ(config.pipeline.decode.depth_max, defaults.pipeline.decode.depth_max);
   EXPECT_EQ(config.pipeline.parked_max, defaults.pipeline.parked_max);

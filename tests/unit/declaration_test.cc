@@ -216,7 +216,8 @@ TEST(DeclarationError, TextThatIsNoTomlSaysWhere) {
 }
 
 TEST(DeclarationError, AFileThatDeclaresNothing) {
-  EXPECT_THAT(errors_of_table(""), ElementsAre(HasSubstr("missing key 'table' or 'aggregate'")));
+  EXPECT_THAT(errors_of_table(""),
+              ElementsAre(HasSubstr("missing key 'table', 'aggregate' or 'rule'")));
   EXPECT_THAT(errors_of_table("tabel = \"a.b\""), ElementsAre(HasSubstr("did you mean 'table'?")));
 }
 

@@ -128,14 +128,14 @@ TEST(FoldBatch, CountsItsFigures) {
   EXPECT_EQ(t.fold.bytes(), 0U);
 }
 
-TEST(FoldBatch, ItsSizeIsItsRowsSuspectsAndParkedRecords) {
+TEST(FoldBatch, ItsSizeIsItsRowsDirtyUsersSuspectsAndParkedRecords) {
   FoldTester t;
-  t.create("follows", follow(1, 2));  // two rows
+  t.create("follows", follow(1, 2));  // two rows, and the follower for one rule
   t.create("follows", follow(1, 2));  // the same
-  EXPECT_EQ(t.fold.rows(), 2U);
+  EXPECT_EQ(t.fold.rows(), 3U);
   t.read("follows", follow(1, 2));  // two suspects
   t.bad("saves", "k", "v");
-  EXPECT_EQ(t.fold.rows(), 5U);
+  EXPECT_EQ(t.fold.rows(), 6U);
   EXPECT_EQ(t.fold.parked(), 1U);
 }
 

@@ -97,5 +97,29 @@ TEST(Metrics, LagIsThatOfThePartitionsThatAreOurs) {
   EXPECT_THAT(metrics.text(), HasSubstr("tidemark_ready 0\n"));
 }
 
+TEST(Metrics, TellOfEachRule) {
+  Metrics metrics("1.2.3", "abcdef");
+  Rule rule;
+  rule.name = "fp";
+  metrics.derive().on_run(rule, {.rule = RuleIndex(0),
+                                 .users = {7, 8},
+                                 .took = std::chrono::milliseconds(3),
+                                 .written = 2,
+                                 .completed = 1});
+  metrics.derive().on_failure(rule, {RuleIndex(0), "SQLSTATE P0001", "P0001"});
+  metrics.derive().on_backlog({.rules = {{"fp", 5, 1.5}}, .failed = 1});
+  std::string text = metrics.text();
+  EXPECT_THAT(text, HasSubstr("tidemark_rule_seconds_count{rule=\"fp\"} 1\n"));
+  EXPECT_THAT(text, HasSubstr("tidemark_rule_users_total{rule=\"fp\"} 2\n"));
+  EXPECT_THAT(text, HasSubstr("tidemark_challenges_completed_total{rule=\"fp\"} 1\n"));
+  EXPECT_THAT(text, HasSubstr("tidemark_rule_failures_total{rule=\"fp\",sqlstate=\"P0001\"} 1\n"));
+  EXPECT_THAT(text, HasSubstr("tidemark_dirty_users{rule=\"fp\"} 5\n"));
+  EXPECT_THAT(text, HasSubstr("tidemark_dirty_oldest_seconds{rule=\"fp\"} 1.5\n"));
+  EXPECT_THAT(text, HasSubstr("tidemark_dirty_failed_users 1\n"));
+  metrics.derive().on_backlog({});
+  text = metrics.text();
+  EXPECT_THAT(text, HasSubstr("tidemark_dirty_users{rule=\"fp\"} 0\n")) << "not its last figure";
+}
+
 }  // namespace
 }  // namespace tidemark

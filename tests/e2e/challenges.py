@@ -1,0 +1,105 @@
+"""Challenges on the real chain: two members derive while they are killed or freeze, and all is as ops/app/derivation.py says."""
+
+import glob
+import os
+
+import derivation
+import psycopg2
+from ops.stack import wait_until
+
+from chain import Load
+from kills import is_stopped
+from world import DRAIN_S_MAX, REPO, demand
+
+SECONDS = 15
+STATE_S_MAX = 40
+ALWAYS = {"fp", "m", "p", "r", "rd", "u"}  # rv and cs need a verified user of 600, who may not have come
+WAITING = """
+select (select count(*) from tidemark.dirty), (select count(*) from tidemark.sweeps where requested or phase is not null)
+"""
+
+
+def _begin(world, seed, kills=()):
+    """The chain with every challenge on, the reward triggers, two members and running load."""
+    world.make_database()
+    world.sql("update challenges set active = true")
+    for path in sorted(glob.glob(os.path.join(REPO, "sql", "rewards", "*.sql"))):
+        world.stack.postgres.psql(path, world.name)
+    world.make_topics()
+    world.make_connector()
+    world.migrate()
+    for kill in kills:
+        world.member(kill=kill)
+    for _ in range(2 - len(kills)):
+        world.member()
+    load = Load(world, seed, seconds=SECONDS)
+    world.wait_more(500)
+    return load
+
+
+def _finish(world, load):
+    try:
+        figures = load.finish()
+    finally:
+        load.abandon()
+    world.wait_streamed()
+    world.wait_applied()
+
+    def derived():
+        world.check_members()
+        return world.sql(WAITING) == [(0, 0)]
+    wait_until(derived, DRAIN_S_MAX, "nobody dirty and no sweep going on")
+    connection = psycopg2.connect(world.stack.postgres.dsn(world.name))
+    try:
+        differences = derivation.compare(connection, grown=False)
+    finally:
+        connection.close()
+    demand(not differences, f"{len(differences)} differ from a derivation from nothing:\n  " + "\n  ".join(differences[:10]))
+    by_challenge = world.sql("select challenge_id, count(*) filter (where is_complete), count(*) from user_challenges"
+                             " group by 1 order by 1")
+    missing = ALWAYS - {challenge for challenge, _, _ in by_challenge}
+    demand(not missing, f"no rows of {missing}: the traffic tells nothing of them")
+    told = " ".join(f"{challenge} {complete}/{rows}" for challenge, complete, rows in by_challenge)
+    return f"{figures}; complete of all: {told}; {world.verify()}"
+
+
+def members_killed(world):
+    """kill -9 of each member in turn, while it derives."""
+    load = _begin(world, 31)
+    for member in world.members:
+        wait_until(lambda: len(world.owners()) == 2, STATE_S_MAX, "both members own partitions")
+        member.kill9()
+        world.wait_more(200)
+        member.start()
+    return _finish(world, load)
+
+
+def killed_while_deriving(point):
+    """A member dies between claiming users and committing what it derived for them."""
+    def scenario(world):
+        load = _begin(world, 32, kills=[f"{point}:kill:40"])
+        victim = world.members[0]
+        wait_until(lambda: victim.exit_code() is not None, STATE_S_MAX, f"{victim.name} reaches {point}")
+        demand(victim.exit_code() == -9, f"{victim.name} ended with {victim.exit_code()}")
+        world.wait_more(200)
+        victim.start(env={})
+        return _finish(world, load)
+    return scenario
+
+
+def frozen_while_deriving(world):
+    """It has claimed users when it freezes: marks of these wait, and none is lost."""
+    load = _begin(world, 33, kills=["X14:stop:40"])
+    zombie = world.members[0]
+    wait_until(lambda: is_stopped(zombie.process.pid), STATE_S_MAX, f"{zombie.name} stops")
+    world.wait_more(200)
+    zombie.sigcont()
+    return _finish(world, load)
+
+
+SCENARIOS = {
+    "challenges-members-killed": members_killed,
+    "challenges-killed-at-claim": killed_while_deriving("X14"),
+    "challenges-killed-at-commit": killed_while_deriving("X15"),
+    "challenges-frozen": frozen_while_deriving,
+}
