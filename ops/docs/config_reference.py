@@ -4,6 +4,7 @@ consumer/service/config.cc.
 
 usage: ops/docs/config_reference.py [--write]     prints it; --write replaces the file
 """
+import math
 import os
 import re
 import sys
@@ -75,17 +76,18 @@ def read_bounds(path=PARSER):
     named = {name: number(value) for name, value in re.findall(r"constexpr std::int64_t (k\w+) = ([^;]+);", text)}
     bounds = {key: f"{number(low):,} to {named.get(high) or number(high):,}"
               for key, low, high in re.findall(r'count\(section, "(\w+)", ([^,]+), ([^,]+), ', text)}
-    bounds |= {key: f"0 to {named['kMillisMax']:,}" for key in re.findall(r'millis\(section, "(\w+)"', text)}
+    bounds |= {key: f"0 to {named[high or 'kMillisMax']:,}"
+               for key, high in re.findall(r'millis\(section, "(\w+)", [^,)]+(?:, (k\w+))?\)', text)}
     return bounds
 
 
 def number(text):
-    """The value of a C++ integer, of which some are shifted."""
+    """The value of a C++ integer, of which some are shifted or multiplied; None for what is none."""
     text = re.sub(r"std::int64_t\{(\d+)\}", r"\1", text.strip()).replace("'", "")
-    if "<<" in text:
-        left, right = text.split("<<")
-        return int(left) << int(right)
-    return int(text) if text.isdigit() else None
+    if not re.fullmatch(r"\d+( (<<|\*) \d+)*", text):
+        return None
+    shifted = [math.prod(map(int, part.split("*"))) for part in text.split("<<")]
+    return shifted[0] << sum(shifted[1:])
 
 
 def reference():

@@ -19,6 +19,8 @@ def commands():
             variable, parent, name = made.groups()
             full = f"{named[parent]} {name}".strip()
             named[variable], found[full] = full, set()
+        for group, parent in re.findall(r'(\w+) = (\w+)\s*->\s*add_option_group', function):
+            named[group] = named[parent]
         for parent, name in re.findall(r'(\w+)\s*->\s*add_(?:option|flag)\(\s*"([^"]+)"', function):
             found[named[parent]].add(name)
     return found
