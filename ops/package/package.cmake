@@ -6,9 +6,7 @@ install(FILES ops/completions/tidemark.bash DESTINATION share/bash-completion/co
 install(FILES ops/completions/_tidemark DESTINATION share/zsh/vendor-completions)
 # Not below share/doc, which slim images leave out.
 install(FILES ops/tidemark.example.toml DESTINATION share/tidemark)
-install(DIRECTORY schemas DESTINATION share/tidemark/example)
-install(FILES sql/roles.sql DESTINATION share/tidemark/example/sql)
-install(DIRECTORY sql/recounted DESTINATION share/tidemark/example/sql)
+install(DIRECTORY schemas sql DESTINATION share/tidemark/example PATTERN migrations EXCLUDE)  # those are in the program
 install(DIRECTORY ops/prometheus ops/grafana DESTINATION share/tidemark
         FILES_MATCHING PATTERN "alerts.yml" PATTERN "tidemark.json" PATTERN "provisioning" EXCLUDE)
 install(DIRECTORY ops/docs/ DESTINATION share/doc/tidemark FILES_MATCHING PATTERN "*.md")
