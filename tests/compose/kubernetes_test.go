@@ -3,6 +3,7 @@ package compose
 import (
 	"bytes"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -169,6 +170,32 @@ func TestTheMembersDontKnowThePasswordThatMayChangeTheSchema(t *testing.T) {
 	for _, source := range deployment(t).Spec.Template.Spec.Containers[0].EnvFrom {
 		if source.SecretRef.Name != "tidemark" {
 			t.Errorf("the members are given %s", source.SecretRef.Name)
+		}
+	}
+}
+
+// A folder of SQL that a declaration reads and no pod has would keep every member from starting.
+func TestWhatTheDeclarationsReadIsMounted(t *testing.T) {
+	mounted := map[string]bool{}
+	for _, mount := range deployment(t).Spec.Template.Spec.Containers[0].VolumeMounts {
+		mounted[mount.MountPath] = true
+	}
+	for _, mount := range manifests(t)["Job/tidemark-migrate"].(*batchv1.Job).Spec.Template.Spec.Containers[0].VolumeMounts {
+		if !mounted[mount.MountPath] {
+			t.Errorf("only the migration has %s", mount.MountPath)
+		}
+	}
+	files, _ := filepath.Glob(filepath.Join(repo(), "schemas/*/*.toml"))
+	for _, file := range files {
+		relative, _ := filepath.Rel(repo(), file)
+		wanted := []string{"/etc/schemas/" + filepath.ToSlash(filepath.Dir(relative))}
+		for _, match := range regexp.MustCompile(`"\.\./\.\./(sql/\w+)/`).FindAllStringSubmatch(string(read(t, relative)), -1) {
+			wanted = append(wanted, "/etc/schemas/"+match[1])
+		}
+		for _, folder := range wanted {
+			if !mounted[folder] {
+				t.Errorf("%s: %s is not mounted", relative, folder)
+			}
 		}
 	}
 }
