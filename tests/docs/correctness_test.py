@@ -1,5 +1,6 @@
 """What CORRECTNESS.md says is tested, is."""
 
+import glob
 import os
 import re
 import subprocess
@@ -15,7 +16,7 @@ def names_in_quotes():
     """[(kind, name)] of tests that the documents name: `e2e storm-1`, `Fold.KeyChange`."""
     documents = read("ops/docs/CORRECTNESS.md") + read("ops/docs/SECURITY.md")
     quoted = re.findall(r"`([^`\n]+)`", documents)
-    named = [tuple(text.split(" ", 1)) for text in quoted if re.fullmatch(r"(e2e|case|sim|model) [\w-]+", text)]
+    named = [tuple(text.split(" ", 1)) for text in quoted if re.fullmatch(r"(e2e|case|sim|model|challenges) [\w-]+", text)]
     return named + [
         ("gtest", text)
         for text in quoted
@@ -34,6 +35,7 @@ def there():
         "case": {name.removesuffix(".txt") for name in os.listdir(path("tests/cases"))},
         "sim": set(re.findall(r"^\| `([\w-]+)`", read("tests/sim/README.md"), re.MULTILINE)),
         "model": set(re.findall(r'^    "([A-Z_]+)": (?:World|Broken)', read("tests/model/run"), re.MULTILINE)),
+        "challenges": set(re.findall(r"def test_(\w+)\(self", "\n".join(map(read, glob.glob(path("tests/challenges/*.py")))))),
         "gtest": {f"{suite}.{name}" for suite, name in gtests},
     }
 
