@@ -3,7 +3,7 @@
 # Words that may follow, by the commands before; "" are those of every place.
 _tidemark_words() {
   case $1 in
-    '') echo 'run migrate validate status offsets parked recount replay verify rebuild drift' ;;
+    '') echo 'run migrate validate status offsets parked recount replay verify rebuild derive drift' ;;
     migrate) echo '--run-role --print-grants' ;;
     validate) echo '--offline' ;;
     status) echo '--json' ;;
@@ -15,6 +15,7 @@ _tidemark_words() {
     rebuild) echo '--into --restart --incomplete --yes' ;;
     verify) echo '--aggregate --patience --json' ;;
     replay) echo '--topic --from --restart' ;;
+    derive) echo '--rule --since-block --users --all' ;;
     drift) echo 'list' ;;
     'drift list') echo '--limit --json' ;;
   esac
@@ -28,13 +29,14 @@ _tidemark() {
     --log-level) mapfile -t COMPREPLY < <(compgen -W 'trace debug info warn error' -- "$current"); return ;;
     --to) mapfile -t COMPREPLY < <(compgen -W 'earliest' -- "$current"); return ;;
     --from) mapfile -t COMPREPLY < <(compgen -W 'beginning' -- "$current"); return ;;
-    --run-role | --topic | --partition | --limit | --aggregate | --keys | --patience | --into) return ;;
+    --run-role | --topic | --partition | --limit | --aggregate | --keys | --patience | --into | --rule | \
+      --since-block | --users) return ;;
   esac
   for ((i = 1; i < COMP_CWORD; i++)); do
     word=${COMP_WORDS[i]}
     case $word in
       -c | --config | --log-level | --run-role | --topic | --partition | --to | --limit | --aggregate | --keys | \
-        --patience | --into | --from) ((i++)) ;;
+        --patience | --into | --from | --rule | --since-block | --users) ((i++)) ;;
       -*) ;;
       *) commands+=${commands:+ }$word ;;
     esac

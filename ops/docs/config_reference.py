@@ -75,7 +75,8 @@ def read_bounds(path=PARSER):
     named = {name: number(value) for name, value in re.findall(r"constexpr std::int64_t (k\w+) = ([^;]+);", text)}
     bounds = {key: f"{number(low):,} to {named.get(high) or number(high):,}"
               for key, low, high in re.findall(r'count\(section, "(\w+)", ([^,]+), ([^,]+), ', text)}
-    bounds |= {key: f"0 to {named['kMillisMax']:,}" for key in re.findall(r'millis\(section, "(\w+)"', text)}
+    bounds |= {key: f"0 to {named[high or 'kMillisMax']:,}"
+               for key, high in re.findall(r'millis\(section, "(\w+)", [\w.]+(?:, (k\w+))?\)', text)}
     return bounds
 
 
