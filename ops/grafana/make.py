@@ -100,7 +100,8 @@ ROWS = [
     ("Challenges", 8, [
         ("timeseries", 6, "Dirty users",
          "Users who wait to be derived, in all members. Those for whom a rule failed are tried again later.", "short",
-         [(f"max by (rule) ({metric('dirty_users')})", "{{rule}}"), (f"max({metric('dirty_failed_users')})", "failed")], {}),
+         [(f"max by (rule) ({metric('dirty_users')})", "{{rule}}"),
+          (f"max({metric('dirty_failed_users')})", "failed")], {}),
         ("timeseries", 6, "Oldest dirty user", "How long the first of them has been waiting.", "s",
          [(f"max by (rule) ({metric('dirty_oldest_seconds')})", "{{rule}}")], {}),
         ("timeseries", 6, "Duration of rules", "How long a rule takes for the users of one claim, p99.", "s",
