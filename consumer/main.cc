@@ -193,13 +193,19 @@ void add_derive(CLI::App& app, const CommonOptions& common, Action& action) {
       "derive", "Has challenges derived again: marks users, and the running members derive them.");
   static tidemark::DeriveCommand command;
   derive->add_option("--rule", command.rules, "a rule; repeat")->required();
-  auto* which = derive->add_option_group("whom");
-  which->require_option(1);
-  which->add_option("--since-block", command.since_block,
-                    "users of rows above this block; lowers the rules' checkpoints to it");
-  which->add_option("--users", command.users, "these users")->delimiter(',');
-  which->add_flag("--all", command.all, "all users that the rules concern");
-  derive->callback([&] { action = [&] { return tidemark::derive_command(common, command); }; });
+  auto* since =
+      derive->add_option("--since-block", command.since_block,
+                         "users of rows above this block; lowers the rules' checkpoints to it");
+  auto* users = derive->add_option("--users", command.users, "these users")->delimiter(',');
+  auto* all = derive->add_flag("--all", command.all, "all users that the rules concern");
+  since->excludes(users)->excludes(all);
+  users->excludes(all);
+  derive->callback([&] {
+    if (!command.since_block && command.users.empty() && !command.all) {
+      throw CLI::ValidationError("derive", "name --since-block or --users, or ask for --all");
+    }
+    action = [&] { return tidemark::derive_command(common, command); };
+  });
 }
 
 void add_drift(CLI::App& app, const CommonOptions& common, Action& action) {

@@ -85,23 +85,8 @@ begin
   if to_regclass('public.notification_id_seq') is not null then
     grant usage on sequence public.notification_id_seq to tidemark_run;
   end if;
-end
-$$;
-
--- `migrate` seeds the challenges' checkpoints with the newest block.
-do $$
-declare
-  name text;
-begin
-  foreach name in array array['follows', 'playlists', 'reposts', 'saves', 'tracks', 'user_events',
-                              'users']
-  loop
-    if to_regclass('public.' || name) is not null then
-      execute format('grant select (blocknumber) on public.%I to tidemark_migrate', name);
-    end if;
-  end loop;
   if to_regclass('public.indexing_checkpoints') is not null then
-    grant select, insert on public.indexing_checkpoints to tidemark_migrate;
+    grant insert on public.indexing_checkpoints to tidemark_migrate;  -- `migrate` seeds them
   end if;
 end
 $$;

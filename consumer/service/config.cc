@@ -21,7 +21,7 @@ using std::chrono::milliseconds;
 
 // Bounds of numbers below: far beyond what is sensible, so that a slip of a unit is noticed.
 constexpr std::int64_t kMillisMax = 3'600'000;
-constexpr std::int64_t kSweepMillisMax = std::int64_t{30} * 24 * 3'600'000;
+constexpr std::int64_t kSweepMillisMax = 2'592'000'000;  // 30 days
 constexpr std::int64_t kCountMax = 1'000'000'000;
 constexpr std::int64_t kBytesMax = std::int64_t{64} << 30;
 constexpr std::int64_t kLanesMax = 64;

@@ -1,4 +1,7 @@
-"""Challenges on the real chain: two members derive while they are killed or freeze, and all is as ops/app/derivation.py says."""
+"""Challenges on the real chain: two members derive while they are killed or freeze.
+
+All must be as ops/app/derivation.py derives it from nothing.
+"""
 
 import glob
 import os
@@ -15,7 +18,8 @@ SECONDS = 15
 STATE_S_MAX = 40
 ALWAYS = {"fp", "m", "p", "r", "rd", "u"}  # rv and cs need a verified user of 600, who may not have come
 WAITING = """
-select (select count(*) from tidemark.dirty), (select count(*) from tidemark.sweeps where requested or phase is not null)
+select (select count(*) from tidemark.dirty),
+       (select count(*) from tidemark.sweeps where requested or phase is not null)
 """
 
 
@@ -54,7 +58,8 @@ def _finish(world, load):
         differences = derivation.compare(connection, grown=False)
     finally:
         connection.close()
-    demand(not differences, f"{len(differences)} differ from a derivation from nothing:\n  " + "\n  ".join(differences[:10]))
+    demand(not differences, f"{len(differences)} differ from a derivation from nothing:\n  "
+           + "\n  ".join(differences[:10]))
     by_challenge = world.sql("select challenge_id, count(*) filter (where is_complete), count(*) from user_challenges"
                              " group by 1 order by 1")
     missing = ALWAYS - {challenge for challenge, _, _ in by_challenge}
