@@ -16,7 +16,6 @@ _tidemark_words() {
     rebuild) echo '--into --restart --incomplete --yes' ;;
     verify) echo '--aggregate --patience --json' ;;
     replay) echo '--topic --from --restart' ;;
-    derive) echo '--rule --since-block --users --all' ;;
     drift) echo 'list' ;;
     'drift list') echo '--limit --json' ;;
   esac
@@ -30,13 +29,8 @@ _tidemark() {
     --log-level) mapfile -t COMPREPLY < <(compgen -W 'trace debug info warn error' -- "$current"); return ;;
     --to) mapfile -t COMPREPLY < <(compgen -W 'earliest' -- "$current"); return ;;
     --from) mapfile -t COMPREPLY < <(compgen -W 'beginning' -- "$current"); return ;;
-<<<<<<< HEAD
     --run-role | --topic | --partition | --limit | --aggregate | --keys | --patience | --into | \
       --rule | --since-block | --users) return ;;
-=======
-    --run-role | --topic | --partition | --limit | --aggregate | --keys | --patience | --into | --rule | \
-      --since-block | --users) return ;;
->>>>>>> h/deriver
   esac
   for ((i = 1; i < COMP_CWORD; i++)); do
     word=${COMP_WORDS[i]}

@@ -77,11 +77,7 @@ def read_bounds(path=PARSER):
     bounds = {key: f"{number(low):,} to {named.get(high) or number(high):,}"
               for key, low, high in re.findall(r'count\(section, "(\w+)", ([^,]+), ([^,]+), ', text)}
     bounds |= {key: f"0 to {named[high or 'kMillisMax']:,}"
-<<<<<<< HEAD
                for key, high in re.findall(r'millis\(section, "(\w+)", [^,)]+(?:, (k\w+))?\)', text)}
-=======
-               for key, high in re.findall(r'millis\(section, "(\w+)", [\w.]+(?:, (k\w+))?\)', text)}
->>>>>>> h/deriver
     return bounds
 
 

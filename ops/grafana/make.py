@@ -98,7 +98,6 @@ ROWS = [
          [(f"max({metric('fences')})", "outstanding")], {}),
     ]),
     ("Challenges", 8, [
-<<<<<<< HEAD
         ("timeseries", 8, "Dirty users", "Users who wait to be derived, by rule, and those whose rule failed.", "short",
          [(f"max by (rule) ({metric('dirty_users')})", "{{rule}}"), (f"max({metric('dirty_failed_users')})", "failed")], {}),
         ("timeseries", 8, "Oldest mark", "Since when the first of them has been waiting, by rule.", "s",
@@ -116,29 +115,11 @@ ROWS = [
          [(rate("rule_failures_total", "rule, sqlstate"), "{{rule}} fails {{sqlstate}}"),
           (rate("derive_retries_total", "sqlstate"), "claims {{sqlstate}}"),
           (rate("sweep_corrected_total", "rule"), "{{rule}} swept")], {}),
-=======
-        ("timeseries", 6, "Dirty users",
-         "Users who wait to be derived, in all members. Those for whom a rule failed are tried again later.", "short",
-         [(f"max by (rule) ({metric('dirty_users')})", "{{rule}}"),
-          (f"max({metric('dirty_failed_users')})", "failed")], {}),
-        ("timeseries", 6, "Oldest dirty user", "How long the first of them has been waiting.", "s",
-         [(f"max by (rule) ({metric('dirty_oldest_seconds')})", "{{rule}}")], {}),
-        ("timeseries", 6, "Duration of rules", "How long a rule takes for the users of one claim, p99.", "s",
-         [(f"histogram_quantile(0.99, sum by (le, rule) (rate({metric('rule_seconds_bucket')}[$__rate_interval])))",
-           "{{rule}}")], {}),
-        ("timeseries", 6, "Derivations",
-         "Users derived; rows written; challenges completed; rows that only a sweep found; what failed.", "cps",
-         [(rate("rule_users_total", "rule"), "{{rule}} users"), (rate("challenge_rows_total", "rule"), "{{rule}} rows"),
-          (rate("challenges_completed_total", "rule"), "{{rule}} completed"),
-          (rate("sweep_corrected_total", "rule"), "{{rule}} swept"),
-          (rate("rule_failures_total", "rule"), "{{rule}} failed")], {}),
->>>>>>> h/deriver
     ]),
     ("Trouble", 8, [
         ("timeseries", 8, "Retries", "Failures that were tried again, by SQLSTATE; none: no answer.", "cps",
          [(rate("retries_total", "sqlstate"), "batches {{sqlstate}}"),
-          (rate("recount_retries_total", "sqlstate"), "recounts {{sqlstate}}"),
-          (rate("derive_retries_total", "sqlstate"), "derivations {{sqlstate}}")], {}),
+          (rate("recount_retries_total", "sqlstate"), "recounts {{sqlstate}}")], {}),
         ("timeseries", 8, "Owners",
          "Partitions taken and given, and batches refused as another owner had moved on.", "short",
          [(grown("rebalances_total", "$__rate_interval"), "rebalances"),
