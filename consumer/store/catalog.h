@@ -30,8 +30,8 @@ struct CatalogProblem {
 
 // All problems, in the declaration's order; empty when there are none. Checks tables, columns,
 // types, nullability, enum values, primary keys, the aggregates' unique keys, that their rows can
-// be inserted, rules' statements, and the current role's rights. Sets Table::replica_full from the catalog.
-// Throws WorldError.
+// be inserted, rules' statements, and the current role's rights. Sets Table::replica_full from the
+// catalog. Throws WorldError.
 std::vector<CatalogProblem> check_catalog(PgConnection& connection, Declaration& declaration);
 
 }  // namespace tidemark
