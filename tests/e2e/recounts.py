@@ -26,6 +26,8 @@ def recounting(world, seed, *, members=2, pass_every_ms=ALWAYS_MS, kill=None, ar
     world.make_connector()
     world.migrate()
     for number in range(members):
+        if number and armed:  # the first one is to recount
+            wait_until(lambda: world.sql("select 1 from tidemark.passes"), 30, "the first member recounts")
         world.member(kill=kill if number == armed else None)
     load = Load(world, seed, **options)
     try:

@@ -98,8 +98,10 @@ def bad_config(world):
 
 def changed_declaration(world):
     """Refused before `migrate`; after it the old declaration's members stop."""
-    schemas = world.stack.path(f"{world.name}-schemas")
-    shutil.copytree(os.path.join(REPO, "schemas"), schemas)
+    folder = world.stack.path(f"{world.name}-changed")
+    for part in ("schemas", "sql"):
+        shutil.copytree(os.path.join(REPO, part), os.path.join(folder, part))
+    schemas = os.path.join(folder, "schemas")
     path = os.path.join(schemas, "tables", "follows.toml")
     with open(path, encoding="utf-8") as text:
         old = text.read()
