@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "consumer/core/check.h"
 #include "consumer/core/recount_sql.h"
 #include "consumer/store/apply_sql.h"
 #include "consumer/store/array_literal.h"
@@ -17,7 +18,6 @@ insert into tidemark.rebuilds as p (topic, partition, next_offset, owner, epoch,
                                     end_offset)
 select b.topic, b.partition, -1, 'rebuild', 1, $4::text, b.end_offset
   from unnest($1::text[], $2::integer[], $3::bigint[]) as b(topic, partition, end_offset)
- order by b.topic, b.partition
 on conflict (topic, partition) do update set epoch = p.epoch + 1, updated_at = now()
 returning )";
 
@@ -118,6 +118,7 @@ std::vector<RebuildPart> PgRebuild::begin(std::span<const RebuildPart> parts) {
   std::vector<Offset> stored_ends;
   for (std::size_t row = 0; row < rows.rows(); ++row) {
     claimed.push_back(read_claimed(rows, row));
+    TIDEMARK_CHECK(claimed.back().where == parts[row].at.where);  // identities below go by place
     stored_ends.emplace_back(rows.integer(row, kClaimedCount));
     if (rows.text(row, kClaimedCount + 1) != schema_) {
       throw WorldError(ErrorKind::kConfig,
