@@ -87,6 +87,21 @@ TEST_F(StoreVerify, WhatComesAfterTheLookIsNoLag) {
   EXPECT_THAT(judge(seen, {follow(2, 7)}).drift, IsEmpty());
 }
 
+// Everything that is looked at is of one moment.
+TEST_F(StoreVerify, WhatIsWrittenDuringTheLookIsNoDrift) {
+  std::vector<Change> meanwhile;
+  const std::vector<AggregateIndex> all{AggregateIndex(kTags), AggregateIndex(kUsers)};
+  const VerifyLook seen = verify_
+                              .look(all,
+                                    [&](std::uint64_t) {
+                                      if (meanwhile.empty()) meanwhile.push_back(follow(1, 7));
+                                      return true;
+                                    })
+                              .value();
+  EXPECT_THAT(judge(seen, meanwhile).drift, IsEmpty());
+  EXPECT_THAT(judge(look(), meanwhile).drift, IsEmpty());
+}
+
 TEST_F(StoreVerify, ATransactionThatIsOpenAtTheLookIsNoLag) {
   PgConnection writer(options());
   PgTransaction open(writer);
