@@ -7,6 +7,7 @@
 
 #include "consumer/core/declaration_toml.h"
 #include "consumer/core/milestone_sql.h"
+#include "tests/support/declaration_text.h"
 
 namespace tidemark {
 namespace {
@@ -14,6 +15,8 @@ namespace {
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
+
+using testing::with;
 
 using Texts = std::vector<std::string>;
 
@@ -53,12 +56,6 @@ thresholds = [3, 5, 10]
 )";
 const std::string kSql = "insert into news select unnest($1::integer[])";
 
-std::string with(std::string text, const std::string& old_part, const std::string& new_part) {
-  const std::size_t at = text.find(old_part);
-  EXPECT_NE(at, std::string::npos) << "the test changes what isn't there: " << old_part;
-  return text.replace(at, old_part.size(), new_part);
-}
-
 auto parse(const std::string& polls, const std::string& votes = kVotes,
            const std::string& sql = kSql) {
   const std::vector<DeclarationFile> files = {{"d/tables/votes.toml", votes},
@@ -71,12 +68,7 @@ auto parse(const std::string& polls, const std::string& votes = kVotes,
 }
 
 Texts errors_of(const std::string& polls, const std::string& votes = kVotes) {
-  Texts texts;
-  const auto result = parse(polls, votes);
-  if (const auto* errors = std::get_if<std::vector<DeclarationError>>(&result)) {
-    for (const DeclarationError& error : *errors) texts.push_back(error.text());
-  }
-  return texts;
+  return testing::error_texts(parse(polls, votes));
 }
 Texts errors_when(const std::string& old_part, const std::string& new_part) {
   return errors_of(with(kPolls, old_part, new_part));

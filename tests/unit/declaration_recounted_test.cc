@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "consumer/core/declaration_toml.h"
+#include "tests/support/declaration_text.h"
 
 namespace tidemark {
 namespace {
@@ -14,6 +15,8 @@ using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 using ::testing::UnorderedElementsAre;
+
+using testing::with;
 
 using Texts = std::vector<std::string>;
 
@@ -42,12 +45,6 @@ key = "voter"
 )";
 const std::string kSql = "select voter as voter_id from votes where voter = any($1)";
 
-std::string with(std::string text, const std::string& old_part, const std::string& new_part) {
-  const std::size_t at = text.find(old_part);
-  EXPECT_NE(at, std::string::npos) << "the test changes what isn't there: " << old_part;
-  return text.replace(at, old_part.size(), new_part);
-}
-
 auto parse(const std::string& aggregate, const std::string& sql = kSql,
            const std::string& votes = kVotes) {
   const std::vector<DeclarationFile> files = {{"d/tables/votes.toml", votes},
@@ -60,12 +57,7 @@ auto parse(const std::string& aggregate, const std::string& sql = kSql,
 }
 
 Texts errors_of(const std::string& aggregate, const std::string& sql = kSql) {
-  Texts texts;
-  const auto result = parse(aggregate, sql);
-  if (const auto* errors = std::get_if<std::vector<DeclarationError>>(&result)) {
-    for (const DeclarationError& error : *errors) texts.push_back(error.text());
-  }
-  return texts;
+  return testing::error_texts(parse(aggregate, sql));
 }
 
 Texts errors_when(const std::string& old_part, const std::string& new_part) {

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "consumer/core/declaration_toml.h"
+#include "tests/support/declaration_text.h"
 
 namespace tidemark {
 namespace {
@@ -13,6 +14,8 @@ namespace {
 using ::testing::AllOf;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
+
+using testing::with;
 
 using Texts = std::vector<std::string>;
 
@@ -39,12 +42,6 @@ when = { kind = "final" }
 changed = ["kind"]
 )";
 
-std::string with(std::string text, const std::string& old_part, const std::string& new_part) {
-  const std::size_t at = text.find(old_part);
-  EXPECT_NE(at, std::string::npos) << "the test changes what isn't there: " << old_part;
-  return text.replace(at, old_part.size(), new_part);
-}
-
 auto parse(const std::vector<std::string>& rules) {
   std::vector<DeclarationFile> files = {{"d/tables/votes.toml", kVotes}};
   for (std::size_t i = 0; i < rules.size(); ++i) {
@@ -62,12 +59,7 @@ auto parse(const std::vector<std::string>& rules) {
 }
 
 Texts errors_of(const std::vector<std::string>& rules) {
-  Texts texts;
-  const auto result = parse(rules);
-  if (const auto* errors = std::get_if<std::vector<DeclarationError>>(&result)) {
-    for (const DeclarationError& error : *errors) texts.push_back(error.text());
-  }
-  return texts;
+  return testing::error_texts(parse(rules));
 }
 
 Texts errors_when(const std::string& old_part, const std::string& new_part) {

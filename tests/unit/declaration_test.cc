@@ -12,6 +12,7 @@
 
 #include "consumer/core/declaration_toml.h"
 #include "consumer/core/decode.h"
+#include "tests/support/declaration_text.h"
 
 namespace tidemark {
 namespace {
@@ -20,6 +21,8 @@ using ::testing::AllOf;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::StartsWith;
+
+using testing::with;
 
 using Texts = std::vector<std::string>;
 
@@ -54,19 +57,8 @@ key = "voter"
 when = { note = { null = false } }
 )";
 
-std::string with(std::string text, const std::string& old_part, const std::string& new_part) {
-  const std::size_t at = text.find(old_part);
-  EXPECT_NE(at, std::string::npos) << "the test changes what isn't there: " << old_part;
-  return text.replace(at, old_part.size(), new_part);
-}
-
 Texts errors_of(const std::vector<DeclarationFile>& files) {
-  Texts texts;
-  const auto result = parse_declaration(files);
-  if (const auto* errors = std::get_if<std::vector<DeclarationError>>(&result)) {
-    for (const DeclarationError& error : *errors) texts.push_back(error.text());
-  }
-  return texts;
+  return testing::error_texts(parse_declaration(files));
 }
 
 Texts errors_of_table(const std::string& table) {
