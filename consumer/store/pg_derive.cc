@@ -7,6 +7,7 @@
 
 #include "consumer/core/check.h"
 #include "consumer/core/kill_point.h"
+#include "consumer/core/recount_sql.h"
 #include "consumer/store/array_literal.h"
 #include "consumer/store/state.h"
 
@@ -291,8 +292,8 @@ std::string PgDerive::plan(RuleIndex rule, std::span<const std::int64_t> users) 
   PgTransaction transaction(session_.get());
   const SqlResult rows =
       transaction.run_sql({"explain " + rule_name(rule), declaration_.rule(rule).file},
-                          "explain execute " + rule_name(rule) + "('" + array_of(users) + "', '" +
-                              declaration_.rule(rule).name + "')");
+                          "explain execute " + rule_name(rule) + "('" + array_of(users) + "', " +
+                              quote_literal(declaration_.rule(rule).name) + ")");
   transaction.commit();
   std::string text;
   for (std::size_t row = 0; row < rows.rows(); ++row) {
