@@ -158,11 +158,12 @@ class Reader {
   }
 
   void read_recount(const Section& section, Config& config) const {
-    section.allow_keys({"enabled", "slot", "every_ms", "producers_ms"});
+    section.allow_keys({"enabled", "slot", "every_ms", "producers_ms", "silence_ms"});
     if (const auto enabled = section.flag("enabled")) config.recount.enabled = *enabled;
     text(section, "slot", config.recount.slot);
     millis(section, "every_ms", config.recount.every);
     millis(section, "producers_ms", config.recount.producers);
+    millis(section, "silence_ms", config.recount.silence);
     config.pipeline.not_new = config.recount.enabled ? NotNewPolicy::kSuspect : NotNewPolicy::kDrop;
   }
 

@@ -44,6 +44,7 @@ struct Config {
     std::string slot = "debezium";  // Debezium's slot.name
     std::chrono::milliseconds every{600'000};
     std::chrono::milliseconds producers{360'000};  // their metadata.max.age.ms, and some more
+    std::chrono::milliseconds silence{5'000};      // see Arrival
   } recount;
 
   struct Derive {

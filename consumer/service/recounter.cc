@@ -187,8 +187,7 @@ void Recounter::look_at_topics() {
   }
 }
 
-// Rule F9: the slot has confirmed past the fence, so all that it saw is in Kafka; then what was in
-// Kafka at that time is applied.
+// Rule F9: the slot has confirmed past the fence, and what it saw is applied.
 void Recounter::drop_fences() {
   const std::vector<OutstandingFence> fences = store_.fences();
   observer_.on_fences(fences.size());
@@ -197,19 +196,27 @@ void Recounter::drop_fences() {
     const std::optional<Lsn> confirmed = store_.slot_confirmed();
     watch_slot(fences.front().id, confirmed.has_value());
     if (!confirmed) return;  // fences stay: slower, never wrong
-    Draining draining;
+    std::vector<std::int64_t> passed;
+    Lsn end;
     for (const OutstandingFence& fence : fences) {
-      if (fence.inserted <= *confirmed) draining.fences.push_back(fence.id);
+      if (fence.inserted > *confirmed) continue;
+      passed.push_back(fence.id);
+      end = std::max(end, fence.inserted);
     }
-    if (draining.fences.empty()) return;
-    draining.ends = topics_.ends();  // after the slot was looked at
-    draining_ = std::move(draining);
+    if (passed.empty()) return;
+    draining_.emplace(std::move(passed), Arrival(end, options_.silence));
   }
-  std::map<TopicPartition, Offset> stored;
-  for (const StoredOffset& offset : store_.stored_offsets()) stored[offset.where] = offset.next;
-  if (!consumed(draining_->ends, stored)) return;
+  if (!arrived(draining_->arrival)) return;
   for (const DriftRow& drift : store_.drop_fences(draining_->fences)) observer_.on_drift(drift);
   draining_.reset();
+}
+
+bool Recounter::arrived(Arrival& arrival) {
+  AppliedOffsets applied;
+  for (StoredOffset& stored : store_.stored_offsets()) {
+    applied[std::move(stored.where)] = {stored.next, stored.position};
+  }
+  return arrival.complete(topics_.ends(), applied, Steady::now());
 }
 
 // Said once for each fence that waits.
@@ -222,15 +229,6 @@ void Recounter::watch_slot(std::int64_t oldest, bool visible) {
     observer_.on_slot_behind(visible);
     oldest_since_ = Steady::time_point::max();
   }
-}
-
-bool Recounter::consumed(const std::vector<TopicEnd>& ends,
-                         const std::map<TopicPartition, Offset>& stored) const {
-  return std::ranges::all_of(ends, [&](const TopicEnd& end) {
-    if (end.low == end.high) return true;  // nothing to read
-    const auto found = stored.find(end.where);
-    return found != stored.end() && found->second >= end.high;
-  });
 }
 
 }  // namespace tidemark

@@ -16,18 +16,13 @@
 #include <vector>
 
 #include "consumer/core/ports.h"
+#include "consumer/service/arrival.h"
 #include "consumer/service/backoff.h"
 #include "consumer/service/slice_sizer.h"
 #include "consumer/store/pg_recount.h"
 
 namespace tidemark {
 
-// End of a partition, as Kafka says it.
-struct TopicEnd {
-  TopicPartition where;
-  Offset low;
-  Offset high;
-};
 // What Kafka says of the topics that are read; both throw WorldError.
 struct TopicLook {
   std::function<std::vector<TopicEnd>()> ends;                      // of all partitions
@@ -55,6 +50,8 @@ struct RecounterOptions {
   std::chrono::milliseconds hold_goal{25};
   // How long producers may not know partitions that were added (their metadata.max.age.ms).
   std::chrono::milliseconds producers{360'000};
+  // See Arrival.
+  std::chrono::milliseconds silence{5'000};
 };
 
 // One thread of its own, from construction to destruction. Failures that pass are tried again with
@@ -72,10 +69,10 @@ class Recounter {
 
  private:
   using Steady = std::chrono::steady_clock;
-  // Fences whose changes are all in Kafka, and the ends that must be applied until they go (F9).
+  // Fences that the slot has confirmed past: they go when what they saw is applied (F9).
   struct Draining {
     std::vector<std::int64_t> fences;
-    std::vector<TopicEnd> ends;
+    Arrival arrival;
   };
 
   void run();
@@ -88,8 +85,7 @@ class Recounter {
   void look_at_topics();
   void drop_fences();
   void watch_slot(std::int64_t oldest, bool visible);
-  bool consumed(const std::vector<TopicEnd>& ends,
-                const std::map<TopicPartition, Offset>& stored) const;
+  bool arrived(Arrival& arrival);
   // Single keys and ranges cost differently, and so do aggregates.
   SliceSizer& sizer(AggregateIndex aggregate, bool listed);
   bool sleep(std::chrono::milliseconds wait);

@@ -26,7 +26,9 @@ Recounting::Recounting(const Config& config, const Declaration& declaration,
     : end_offsets_(kafka_options(config, declaration)),
       store_(declaration, {.pg = pg_options(config, Role::kService), .slot = config.recount.slot}),
       recounter_(store_, look(), observer,
-                 {.every = config.recount.every, .producers = config.recount.producers}) {}
+                 {.every = config.recount.every,
+                  .producers = config.recount.producers,
+                  .silence = config.recount.silence}) {}
 
 TopicLook Recounting::look() {
   const auto ends = [this] {

@@ -17,6 +17,7 @@
 #include "consumer/core/verification.h"
 #include "consumer/kafka/end_offsets.h"
 #include "consumer/kafka/topic_reader.h"
+#include "consumer/service/arrival.h"
 #include "consumer/service/backoff.h"
 #include "consumer/service/command_setup.h"
 #include "consumer/service/fold_feed.h"
@@ -61,13 +62,19 @@ class Verifier {
   std::optional<Outcome> try_once();
   std::optional<Outcome> look_again(Outcome first);
   bool wait_until_sent();
-  std::vector<ReadRange> ranges_of(const VerifyLook& look, std::vector<FoldPartition>& partitions);
+  bool wait_for_silence(Arrival& arrival);
+  std::vector<TopicEnd> ends();
+  static std::vector<ReadRange> ranges_of(const VerifyLook& look, const std::vector<TopicEnd>& ends,
+                                          std::vector<FoldPartition>& partitions);
+  bool read_records(const VerifyLook& look, const std::vector<TopicEnd>& ends,
+                    Verification& verification, AppliedOffsets& read, Outcome& outcome);
   bool read_lag(const VerifyLook& look, Verification& verification, Outcome& outcome);
 
   const Declaration& declaration_;
   VerifyCommand command_;
   std::vector<AggregateIndex> aggregates_;
   std::map<std::string, TopicTables> topics_;
+  std::chrono::milliseconds silence_;
   KafkaOptions kafka_;
   EndOffsets end_offsets_;
   PgVerify store_;
@@ -90,6 +97,7 @@ Verifier::Verifier(const Config& config, const Declaration& declaration,
       command_(command),
       aggregates_(chosen(declaration, command.aggregates)),
       topics_(resolve_topics(config.topics, declaration)),
+      silence_(config.recount.silence),
       kafka_(kafka_beside_group(config, topics_)),
       end_offsets_(kafka_),
       store_(declaration, {.pg = pg_options(config, Role::kService), .slot = config.recount.slot}),
@@ -113,8 +121,8 @@ std::optional<Outcome> Verifier::run() {
   }
 }
 
-// Drift stays, by the same amount. What passes by itself was none: the slot can be confirmed past a
-// record whose acknowledgement was overtaken by a later record's, in another partition.
+// Drift stays, by the same amount. What passes by itself was none: a partition was silent although
+// Debezium's producer still had records for it.
 std::optional<Outcome> Verifier::look_again(Outcome first) {
   std::optional<Outcome> second = try_once();
   if (!second) return std::nullopt;
@@ -177,11 +185,32 @@ bool Verifier::wait_until_sent() {
   return true;
 }
 
-// From the stored offsets to the ends of now; partitions that nobody has claimed yet as a whole.
+// What the producer had in hand when the slot was confirmed may come meanwhile (rule F9).
+bool Verifier::wait_for_silence(Arrival& arrival) {
+  const std::vector<TopicEnd> first = ends();
+  const auto begun = Steady::now();
+  arrival.complete(first, {}, begun);
+  while (Steady::now() - begun < silence_) {
+    if (stop_was_asked()) return false;
+    std::this_thread::sleep_for(std::min(kSlotLook, silence_));
+  }
+  return true;
+}
+
+std::vector<TopicEnd> Verifier::ends() {
+  std::vector<TopicEnd> list;
+  for (const EndOffset& end : end_offsets_.read(kEndsPatience)) {
+    list.push_back({end.where, end.low, end.high});
+  }
+  return list;
+}
+
+// From the stored offsets to the ends; partitions that nobody has claimed yet as a whole.
 std::vector<ReadRange> Verifier::ranges_of(const VerifyLook& look,
+                                           const std::vector<TopicEnd>& ends,
                                            std::vector<FoldPartition>& partitions) {
   std::vector<ReadRange> ranges;
-  for (const EndOffset& end : end_offsets_.read(kEndsPatience)) {
+  for (const TopicEnd& end : ends) {
     const auto stored = std::ranges::find(look.partitions, end.where, &FoldPartition::where);
     FoldPartition partition = stored != look.partitions.end()
                                   ? *stored
@@ -193,12 +222,18 @@ std::vector<ReadRange> Verifier::ranges_of(const VerifyLook& look,
   return ranges;
 }
 
-bool Verifier::read_lag(const VerifyLook& look, Verification& verification, Outcome& outcome) {
+bool Verifier::read_records(const VerifyLook& look, const std::vector<TopicEnd>& ends,
+                            Verification& verification, AppliedOffsets& read, Outcome& outcome) {
   std::vector<FoldPartition> partitions;
-  const std::vector<ReadRange> ranges = ranges_of(look, partitions);
+  const std::vector<ReadRange> ranges = ranges_of(look, ends, partitions);
   if (ranges.empty()) return true;
   Fold fold(declaration_, NotNewPolicy::kSuspect);
   fold.reset(partitions);
+  const auto take = [&] {
+    const Delta lag = fold.take();
+    verification.add_lag(lag);
+    for (const Advance& to : lag.advances) read[to.where] = {to.to, to.mark.position};
+  };
   TopicReader reader(kafka_, ranges);
   const auto begun = Steady::now();
   while (!reader.done()) {
@@ -208,13 +243,32 @@ bool Verifier::read_lag(const VerifyLook& look, Verification& verification, Outc
       feed_.take(*record, topics_.at(std::string(record->topic)), fold);
       ++outcome.records;
     }
-    if (fold.records() >= kBatchRecords) verification.add_lag(fold.take());
+    if (fold.records() >= kBatchRecords) take();
     if (!record || fold.empty()) {
       said_.say(fmt::format("{} records of lag, {:.0f}/s", outcome.records,
                             rate_of(outcome.records, begun)));
     }
   }
-  if (!fold.empty()) verification.add_lag(fold.take());
+  if (!fold.empty()) take();
+  return true;
+}
+
+bool Verifier::read_lag(const VerifyLook& look, Verification& verification, Outcome& outcome) {
+  Arrival arrival(look.snapshot.inserted, silence_);
+  if (!wait_for_silence(arrival)) return false;
+  const std::vector<TopicEnd> ends = this->ends();
+  AppliedOffsets read;  // as if it was applied
+  for (const FoldPartition& stored : look.partitions) {
+    read[stored.where] = {stored.next, stored.mark.position};
+  }
+  if (!read_records(look, ends, verification, read, outcome)) return false;
+  // Read to the ends by now, whatever follows the last record: transactions' markers, say.
+  for (const TopicEnd& end : ends) read[end.where].next = end.high;
+  if (!arrival.complete(ends, read, Steady::now())) {
+    throw WorldError(ErrorKind::kRetry,
+                     "what the database held when it was looked at is still on its way to Kafka, "
+                     "though Debezium has confirmed it");
+  }
   return true;
 }
 

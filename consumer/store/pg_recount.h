@@ -67,6 +67,7 @@ struct OutstandingFence {
 struct StoredOffset {
   TopicPartition where;
   Offset next;
+  std::optional<Position> position = {};  // of the partition's mark; none: none was seen yet
 };
 
 // One connection to count on and one to write on; one thread. Throws WorldError.

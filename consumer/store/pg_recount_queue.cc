@@ -172,7 +172,8 @@ void PgRecount::prepare_queue(PgConnection& connection) {
                      "select confirmed_flush_lsn - '0/0'::pg_lsn from pg_replication_slots"
                      " where slot_name = $1::text and confirmed_flush_lsn is not null");
   connection.prepare({"stored_offsets", "tidemark.progress"},
-                     "select topic, partition, next_offset from tidemark.progress");
+                     "select topic, partition, next_offset, mark_commit, mark_lsn"
+                     " from tidemark.progress");
   connection.prepare({"drop_fences", "tidemark.fences"}, kDropSql);
   connection.prepare({"unsettled", "tidemark.progress"},
                      "select exists (select from tidemark.progress"
@@ -447,11 +448,16 @@ std::optional<Lsn> PgRecount::slot_confirmed() {
 std::vector<StoredOffset> PgRecount::stored_offsets() {
   PgTransaction transaction(target_.get());
   const SqlResult rows = transaction.run("stored_offsets", {});
+  const auto lsn = [](std::int64_t bits) { return Lsn(static_cast<std::uint64_t>(bits)); };
   std::vector<StoredOffset> offsets;
   for (std::size_t row = 0; row < rows.rows(); ++row) {
-    offsets.push_back({{std::string(rows.text(row, 0)),
-                        Partition(static_cast<std::int32_t>(rows.integer(row, 1)))},
-                       Offset(rows.integer(row, 2))});
+    StoredOffset& stored = offsets.emplace_back(
+        TopicPartition{std::string(rows.text(row, 0)),
+                       Partition(static_cast<std::int32_t>(rows.integer(row, 1)))},
+        Offset(rows.integer(row, 2)));
+    if (rows.is_null(row, 4)) continue;
+    stored.position = Position{std::nullopt, lsn(rows.integer(row, 4))};
+    if (!rows.is_null(row, 3)) stored.position->last_commit = lsn(rows.integer(row, 3));
   }
   return offsets;
 }

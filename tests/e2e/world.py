@@ -30,6 +30,7 @@ PARTITIONS = 2
 DRAIN_S_MAX = 120    # for a slow machine; past this something is stuck
 COMMAND_S_MAX = 90
 SESSION_MS = 4000    # a killed member's partitions wait so long for their new owner
+SILENCE_MS = 1000
 PRODUCERS_MS = 4000  # Connect's producer looks at the topics each second here
 NEXT_XID = (1 << 32) - 600_000  # so that ids come again while scenarios run
 STACK_SETTINGS = {"group.min.session.timeout.ms": "1000"}
@@ -151,6 +152,7 @@ enabled = {"true" if self.recounted else "false"}
 slot = "{self.name}"
 every_ms = {self.pass_every_ms}
 producers_ms = {PRODUCERS_MS}
+silence_ms = {SILENCE_MS}
 
 [http]
 listen = "127.0.0.1:{port}"

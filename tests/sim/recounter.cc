@@ -3,7 +3,16 @@
 #include <algorithm>
 #include <utility>
 
+#include "consumer/core/came_past.h"
+
 namespace tidemark::sim {
+namespace {
+
+// The end of a partition for which the producer may still have records.
+constexpr std::size_t kNotKnown = static_cast<std::size_t>(-1);
+
+}  // namespace
+
 Recounter::Recounter(Source& source, const Connector& connector, Target& target, Random& random,
                      const Trace& trace, const Rules& rules)
     : source_(source),
@@ -176,7 +185,7 @@ void Recounter::drop_fences() {
   if (random_.percent(50)) return read_ends();
   std::vector<std::int64_t> done;
   for (const auto& fence : target_.stored().fences) {
-    if (all_seen_consumed(fence->id) && !rows_locked(fence->id)) done.push_back(fence->id);
+    if (all_seen_consumed(*fence) && !rows_locked(fence->id)) done.push_back(fence->id);
   }
   if (done.empty()) return;
   const std::int64_t fence = random_.one_of(done);
@@ -187,21 +196,30 @@ void Recounter::drop_fences() {
 }
 
 void Recounter::read_ends() {
-  std::vector<std::size_t> ends;
-  for (const auto& partition : connector_.partitions()) ends.push_back(partition.size());
   for (const auto& fence : target_.stored().fences) {
     if (rules_.has(Rule::kSlot) && source_.confirmed() < fence->snapshot.inserted) continue;
-    if (!ends_.try_emplace(fence->id, ends).second) continue;
-    trace_.say("recounter reads the end offsets for fence {}", fence->id);
+    const std::size_t partitions = connector_.partitions().size();
+    std::vector<std::size_t>& ends =
+        ends_.try_emplace(fence->id, partitions, kNotKnown).first->second;
+    for (std::size_t p = 0; p < partitions; ++p) {
+      if (ends[p] != kNotKnown) continue;
+      if (!connector_.silent(p) && rules_.has(Rule::kArrival)) continue;
+      ends[p] = connector_.partitions()[p].size();
+    }
+    trace_.say("recounter reads the end offsets for fence {}: {}", fence->id, fmt::join(ends, " "));
   }
 }
 
-bool Recounter::all_seen_consumed(std::int64_t fence) const {
-  const auto ends = ends_.find(fence);
+bool Recounter::all_seen_consumed(const Fence& fence) const {
+  const auto ends = ends_.find(fence.id);
   if (ends == ends_.end()) return false;
   for (std::size_t p = 0; p < ends->second.size() && rules_.has(Rule::kEnd); ++p) {
-    const auto next = static_cast<std::size_t>(target_.stored().progress[p].next.value);
-    if (next < ends->second[p]) return false;
+    const Progress& progress = target_.stored().progress[p];
+    if (rules_.has(Rule::kArrival) && came_past(progress.mark.position, fence.snapshot.inserted)) {
+      if (ends->second[p] == kNotKnown) trace_.note(Happened::kCamePast);
+      continue;
+    }
+    if (static_cast<std::size_t>(progress.next.value) < ends->second[p]) return false;
   }
   return true;
 }

@@ -44,7 +44,7 @@ class Recounter {
   void commit_slice();
   void raise_floor(Stored& stored);
   void read_ends();
-  bool all_seen_consumed(std::int64_t fence) const;
+  bool all_seen_consumed(const Fence& fence) const;
   bool rows_locked(std::int64_t fence) const;
   void advance_pass(Stored& stored) const;
 

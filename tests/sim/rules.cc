@@ -6,11 +6,12 @@ namespace tidemark::sim {
 namespace {
 
 constexpr std::array<std::string_view, kRules> kNames = {
-    "offset",        "epoch",        "mark",        "tie",          "null-stays", "not-new",
-    "visible",       "list",         "window",      "next",         "inserted",   "floor",
-    "floor-ended",   "floor-first",  "fence",       "turns",        "version",    "slot",
-    "end",           "except",       "raise",       "inherit",      "flag",       "flag-at-apply",
-    "flag-at-slice", "flag-at-drop", "verify-slot", "verify-fences"};
+    "offset",        "epoch",        "mark",        "tie",           "null-stays",
+    "not-new",       "visible",      "list",        "window",        "next",
+    "inserted",      "floor",        "floor-ended", "floor-first",   "fence",
+    "turns",         "version",      "slot",        "end",           "arrival",
+    "except",        "raise",        "inherit",     "flag",          "flag-at-apply",
+    "flag-at-slice", "flag-at-drop", "verify-slot", "verify-fences", "verify-arrival"};
 
 }  // namespace
 

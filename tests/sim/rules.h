@@ -30,6 +30,7 @@ enum class Rule : std::uint8_t {
   kVersion,       // F3: a batch takes the fences of its turn, not of its fold
   kSlot,          // F9: the slot's confirmed LSN is at L before the end offsets are read
   kEnd,           // F9: the end offsets are consumed
+  kArrival,       // F9: where the producer may still have records, until what came stands past L
   kExcept,        // F5: what another writer held is not fenced
   kRaise,         // 4.5: a row waits for the newest fence over its cell, also when nothing differs
   kInherit,       // 4.5: a fence takes over `repairs` of those that overlap it
@@ -39,8 +40,9 @@ enum class Rule : std::uint8_t {
   kFlagAtDrop,    // 4.5: a row whose cell is suspect at the drop is a repair
   kVerifySlot,    // 4.6, verify: reads the stream's end when the slot is at L
   kVerifyFences,  // 4.6, verify: what a fence has counted in is no lag
+  kVerifyArrival,  // 4.6, verify: reads until all has arrived, as F9 does
 };
-inline constexpr std::size_t kRules = 28;
+inline constexpr std::size_t kRules = 30;
 
 std::string_view rule_name(Rule rule);
 std::optional<Rule> rule_named(std::string_view name);

@@ -120,6 +120,7 @@ std::vector<Removal> removals() {
       {{Rule::kVersion}},
       {{Rule::kSlot}},
       {{Rule::kEnd}},
+      {{Rule::kArrival}},
       {{Rule::kExcept}},
       {{Rule::kRaise}},
       {{Rule::kInherit}},
@@ -128,6 +129,7 @@ std::vector<Removal> removals() {
       {{Rule::kFlagAtApply, Rule::kFlagAtDrop}},
       {{Rule::kVerifySlot}},
       {{Rule::kVerifyFences}},
+      {{Rule::kVerifyArrival}},
   };
 }
 

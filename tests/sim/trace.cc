@@ -11,7 +11,7 @@ const char* happened_name(Happened event) {
       "repairs told from drift",  "clean drifts by hand",
       "counters recounted whole", "keys held by others",
       "ids that come again",      "lag seen by verify",
-      "drift found by verify"};
+      "drift found by verify",    "fences come past"};
   return kNames[static_cast<std::size_t>(event)];
 }
 

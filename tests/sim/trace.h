@@ -35,8 +35,9 @@ enum class Happened : std::uint8_t {
   kIdsCameAgain,   // 2^32 ids passed
   kVerifiedLag,    // verify met cells whose events were on their way
   kVerifiedDrift,  // verify met a cell that was touched by hand, and found just that
+  kCamePast,       // a fence went as what was applied stood past it, though the producer had more
 };
-inline constexpr std::size_t kEventsReached = 15;
+inline constexpr std::size_t kEventsReached = 16;
 const char* happened_name(Happened event);
 
 class Reached {

@@ -1,7 +1,9 @@
 #include "tests/sim/verifier.h"
 
+#include <algorithm>
 #include <utility>
 
+#include "consumer/core/came_past.h"
 #include "consumer/core/fold.h"
 
 namespace tidemark::sim {
@@ -31,9 +33,23 @@ void Verifier::step(Source& source) {
       return;
     case Stage::kHasNext:
       if (rules_.has(Rule::kVerifySlot) && source_.confirmed() < look_->snapshot.inserted) return;
+      if (rules_.has(Rule::kVerifyArrival) && !arrived()) return;
       judge();
       look_.reset();
   }
+}
+
+// Nothing waits for a partition, or what is in it stands past L.
+bool Verifier::arrived() const {
+  for (std::size_t p = 0; p < connector_.partitions().size(); ++p) {
+    if (connector_.silent(p)) continue;
+    const auto& messages = connector_.partitions()[p];
+    const auto past = [&](const Message& message) {
+      return message.event && came_past(message.position, look_->snapshot.inserted);
+    };
+    if (std::ranges::none_of(messages, past)) return false;
+  }
+  return true;
 }
 
 Verification Verifier::verification() const {

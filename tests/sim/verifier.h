@@ -32,6 +32,7 @@ class Verifier {
     Stage stage = Stage::kLooked;
   };
 
+  bool arrived() const;
   Verification verification() const;
   void add_lag(Verification& verification) const;
   void judge() const;

@@ -74,9 +74,10 @@ World::World(std::uint64_t seed, const Rules& rules, bool verbose, Reached& reac
                .slow = random_.below(40),
                .truncate = unless_calm(30),
                .age = now_and_then(60)}),
-      connector_(
-          source_, random_, trace_, partitions_,
-          {.null_after_restart = now_and_then(100), .null_stays = rules.has(Rule::kNullStays)}),
+      connector_(source_, random_, trace_, partitions_,
+                 {.prompt = random_.percent(30) ? 100 : random_.below(100),
+                  .null_after_restart = now_and_then(100),
+                  .null_stays = rules.has(Rule::kNullStays)}),
       target_(random_, trace_, partitions_),
       recounter_(source_, connector_, target_, random_, trace_, rules_),
       verifier_(source_, connector_, target_, trace_, rules_) {
@@ -111,6 +112,7 @@ void World::plan() {
       {now_and_then(30), [&] { source_.log_running(); }},
       {now_and_then(40), [&] { age(); }},
       {40 * sends, [&] { connector_.emit(); }},
+      {one_of({5, 20, 60}), [&] { connector_.deliver(); }},
       {one_of({2, 10, 40}), [&] { connector_.confirm(); }},
       {unless_calm(12), [&] { connector_.restart(); }},
       {unless_calm(6), [&] { connector_.snapshot_row(); }},
@@ -184,6 +186,7 @@ void World::commit() {
 void World::age() {
   if (recounter_.in_slice() || verifier_.looking() || !connector_.emitted_all() || !source_.age())
     return;
+  connector_.deliver_all();
   trace_.note(Happened::kIdsCameAgain);
   source_.log_running();
   connector_.confirm();
@@ -224,6 +227,7 @@ void World::end_source() {
     step([&] { source_.show(); });
   }
   while (!connector_.emitted_all()) connector_.emit();
+  connector_.deliver_all();
   connector_.confirm();
 }
 
