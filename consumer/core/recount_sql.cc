@@ -289,7 +289,8 @@ std::string recount_range_sql(const Declaration& declaration, AggregateIndex agg
   return sum_sql(counted, parts);
 }
 
-std::string range_end_sql(const Declaration& declaration, AggregateIndex aggregate, bool from) {
+std::string range_end_sql(const Declaration& declaration, AggregateIndex aggregate, bool from,
+                          RangeOf of) {
   const Aggregate& counted = declaration.aggregate(aggregate);
   const std::string rows = from ? "$2::bigint" : "$1::bigint";
   const auto after = [&](const std::string& key) {
@@ -298,16 +299,20 @@ std::string range_end_sql(const Declaration& declaration, AggregateIndex aggrega
   };
   std::vector<std::string> parts;
   const std::string own = ordered_key_sql(counted, "t");
-  parts.push_back(end_of_part_sql(quote_name(counted.name), "t", own, after(own), rows));
+  if (of != RangeOf::kSources) {
+    parts.push_back(end_of_part_sql(quote_name(counted.name), "t", own, after(own), rows));
+  }
   std::vector<KeyGroup> groups = groups_of(declaration, aggregate);
   for (const Maker& maker : makers_of(declaration, aggregate)) {
     groups.push_back({maker.table, maker.key, {}});
   }
   for (const KeyGroup& group : groups) {
+    if (of == RangeOf::kAggregate) break;
     const std::string key = ordered_source_sql(group, counted);
     parts.push_back(
         end_of_part_sql(quote_name(group.table->name), std::string(kRow), key, after(key), rows));
   }
+  if (parts.empty()) return {};
   std::string all;
   for (const std::string& part : parts) all += (all.empty() ? "" : "\n  union all\n  ") + part;
   const std::string smallest =

@@ -46,6 +46,10 @@ std::string recount_range_sql(const Declaration& declaration, AggregateIndex agg
 // Where a range that begins at $1 (when `from`) should end so that it takes about $2 rows ($1
 // without `from`) of the aggregate or of any table behind it: one row, the key as text; null: at
 // the end of all keys. Always above $1.
-std::string range_end_sql(const Declaration& declaration, AggregateIndex aggregate, bool from);
+// `of`: rows of which tables; where they are in two databases, each is asked for its own (F10).
+// Empty: there are none.
+enum class RangeOf : std::uint8_t { kAll, kAggregate, kSources };
+std::string range_end_sql(const Declaration& declaration, AggregateIndex aggregate, bool from,
+                          RangeOf of = RangeOf::kAll);
 
 }  // namespace tidemark

@@ -11,6 +11,8 @@
 #include "consumer/kafka/kafka_options.h"
 #include "consumer/service/kafka_log.h"
 #include "consumer/service/log.h"
+#include "consumer/service/postgres.h"
+#include "consumer/store/source_database.h"
 
 namespace tidemark {
 namespace {
@@ -47,7 +49,19 @@ Declaration read_declaration(const Config& config) {
   Declaration declaration = std::move(std::get<Declaration>(loaded));
   // Rules read the source tables: without these there is nothing to derive from.
   if (!config.derive.enabled || !config.recount.enabled) declaration.rules.clear();
+  if (source_options(config)) {
+    const std::string refused = refused_with_a_source(declaration);
+    if (!refused.empty()) throw WorldError(ErrorKind::kConfig, "[source]: " + refused);
+  }
   return declaration;
+}
+
+std::vector<CatalogProblem> check_catalogs(const Config& config, Declaration& declaration) {
+  PgConnection target(pg_options(config, Role::kService));
+  const std::optional<PgOptions> elsewhere = source_options(config);
+  if (!elsewhere) return check_catalog(target, declaration);
+  PgConnection source(*elsewhere);
+  return check_catalog(target, declaration, &source);
 }
 
 std::vector<AggregateIndex> named_aggregates(const Declaration& declaration,

@@ -11,12 +11,15 @@
 #include "consumer/kafka/kafka_options.h"
 #include "consumer/service/commands.h"
 #include "consumer/service/config.h"
+#include "consumer/store/catalog.h"
 
 namespace tidemark {
 
 // Also sets up the log, at the command line's level or the configuration's.
 Config read_config(const CommonOptions& common);
 Declaration read_declaration(const Config& config);
+// See check_catalog; with [source] in both databases.
+std::vector<CatalogProblem> check_catalogs(const Config& config, Declaration& declaration);
 
 // By schema.table, or the table's name alone. Throws WorldError(kConfig) for one that isn't
 // declared.

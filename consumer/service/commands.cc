@@ -88,7 +88,13 @@ ExitCode migrate_command(const CommonOptions& common, const MigrateCommand& comm
   const Config config = read_config(common);
   const Declaration declaration = read_declaration(config);
   if (command.print_grants) {
-    fmt::print("{}", grants_sql(declaration, command.run_role));
+    if (source_options(config)) {
+      fmt::print("-- in the source:\n{}-- in the target:\n{}",
+                 source_grants_sql(declaration, command.run_role),
+                 target_grants_sql(declaration, command.run_role));
+    } else {
+      fmt::print("{}", grants_sql(declaration, command.run_role));
+    }
     return ExitCode::kOk;
   }
   const MigrateResult result = migrate({.pg = pg_options(config, Role::kMigration),
@@ -115,9 +121,8 @@ ExitCode validate_command(const CommonOptions& common, const ValidateCommand& co
              common.config.string(), config.schemas.string(), declaration.tables.size(),
              declaration.aggregates.size(), declaration_hash(declaration));
   if (command.offline) return ExitCode::kOk;
-  PgConnection connection(pg_options(config, Role::kService));
   std::size_t errors = 0;
-  for (const CatalogProblem& problem : check_catalog(connection, declaration)) {
+  for (const CatalogProblem& problem : check_catalogs(config, declaration)) {
     const bool wrong = problem.severity == Severity::kError;
     fmt::print("{}: {}\n", wrong ? "error" : "warning", problem.text());
     errors += wrong ? 1 : 0;

@@ -32,12 +32,13 @@ class Reader {
       : folder_(std::filesystem::path(file).parent_path()), environment_(environment) {}
 
   Config read(const Section& root) {
-    root.allow_keys({"kafka", "topics", "postgres", "schemas", "batch", "recount", "derive",
-                     "limits", "http", "log"});
+    root.allow_keys({"kafka", "topics", "postgres", "source", "schemas", "batch", "recount",
+                     "derive", "limits", "http", "log"});
     Config config;
     if (auto s = required(root, "kafka")) read_kafka(*s, "", config);
     if (auto s = required(root, "topics")) read_topics(*s, config.topics);
     if (auto s = required(root, "postgres")) read_postgres(*s, config.postgres);
+    if (auto s = root.section("source")) read_source(*s, config);
     if (auto s = root.section("schemas")) read_schemas(*s, config);
     if (auto s = root.section("batch")) read_batch(*s, config);
     if (auto s = root.section("recount")) read_recount(*s, config);
@@ -135,6 +136,11 @@ class Reader {
     text(section, "migrate_connection", postgres.migrate_connection);
     millis(section, "lock_timeout_ms", postgres.lock_timeout);
     millis(section, "statement_timeout_ms", postgres.statement_timeout);
+  }
+
+  void read_source(const Section& section, Config& config) const {
+    section.allow_keys({"connection"});
+    text(section, "connection", config.source_connection);
   }
 
   void read_schemas(const Section& section, Config& config) const {

@@ -34,6 +34,10 @@ struct Config {
     std::chrono::milliseconds statement_timeout{30'000};
   } postgres;
 
+  // libpq's connection string of the database that holds the watched tables and Debezium's slot;
+  // empty: [postgres] connection.
+  std::string source_connection;
+
   std::filesystem::path schemas = "schemas";
   std::size_t lanes = 2;
 

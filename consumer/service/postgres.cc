@@ -14,6 +14,13 @@ PgOptions pg_options(const Config& config, Role role) {
   return options;
 }
 
+std::optional<PgOptions> source_options(const Config& config) {
+  if (config.source_connection.empty() || !config.recount.enabled) return std::nullopt;
+  PgOptions options = pg_options(config, Role::kService);
+  options.connection = config.source_connection;
+  return options;
+}
+
 std::string group_id(const Config& config) {
   std::string id;
   for (const auto& [name, value] : config.kafka) {

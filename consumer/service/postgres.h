@@ -1,6 +1,7 @@
 // Connection settings and names that several commands take from the configuration.
 #pragma once
 
+#include <optional>
 #include <string>
 
 #include "consumer/service/config.h"
@@ -12,6 +13,8 @@ namespace tidemark {
 enum class Role : std::uint8_t { kService, kMigration };
 
 PgOptions pg_options(const Config& config, Role role);
+// Where the watched tables are, if in another database than the counters (F10).
+std::optional<PgOptions> source_options(const Config& config);
 // [kafka] group.id; empty when it isn't set.
 std::string group_id(const Config& config);
 

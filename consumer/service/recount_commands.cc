@@ -82,8 +82,9 @@ ExitCode recount_command(const CommonOptions& common, const RecountCommand& comm
   const std::vector<AggregateIndex> aggregates = named_aggregates(declaration, command.aggregates);
   Metrics metrics(TIDEMARK_VERSION, declaration_hash(declaration));
   Recounting recounting(config, declaration, metrics.recount());
-  PgRecount store(declaration,
-                  {.pg = pg_options(config, Role::kService), .slot = config.recount.slot});
+  PgRecount store(declaration, {.pg = pg_options(config, Role::kService),
+                                .slot = config.recount.slot,
+                                .source = source_options(config)});
   if (!command.keys.empty())
     return recount_keys(recounting, store, aggregates.front(), command.keys);
   return recount_whole(recounting, store, aggregates);

@@ -24,7 +24,9 @@ KafkaOptions kafka_options(const Config& config, const Declaration& declaration)
 Recounting::Recounting(const Config& config, const Declaration& declaration,
                        RecountObserver& observer)
     : end_offsets_(kafka_options(config, declaration)),
-      store_(declaration, {.pg = pg_options(config, Role::kService), .slot = config.recount.slot}),
+      store_(declaration, {.pg = pg_options(config, Role::kService),
+                           .slot = config.recount.slot,
+                           .source = source_options(config)}),
       recounter_(store_, look(), observer,
                  {.every = config.recount.every,
                   .producers = config.recount.producers,

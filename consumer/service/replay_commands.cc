@@ -116,7 +116,9 @@ Replay::Replay(const Config& config, const Declaration& declaration, const Repla
       from_(parse_replay_from(command.from).value()),
       kafka_(kafka_beside_group(config, topics_)),
       end_offsets_(kafka_),
-      store_(declaration, {.pg = pg_options(config, Role::kService), .group_id = group_id(config)}),
+      store_(declaration, {.pg = pg_options(config, Role::kService),
+                           .group_id = group_id(config),
+                           .source = source_options(config)}),
       feed_(declaration, config.pipeline.decode),
       fold_(declaration, NotNewPolicy::kSuspect) {}
 

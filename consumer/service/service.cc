@@ -14,6 +14,7 @@
 
 #include "consumer/kafka/kafka_source.h"
 #include "consumer/service/backoff.h"
+#include "consumer/service/command_setup.h"
 #include "consumer/service/deriving.h"
 #include "consumer/service/http.h"
 #include "consumer/service/kafka_log.h"
@@ -56,9 +57,8 @@ std::string member_name() {
 
 // Errors end the start; warnings are logged.
 void check_against_catalog(const Config& config, Declaration& declaration) {
-  PgConnection connection(pg_options(config, Role::kService));
   bool wrong = false;
-  for (const CatalogProblem& problem : check_catalog(connection, declaration)) {
+  for (const CatalogProblem& problem : check_catalogs(config, declaration)) {
     if (problem.severity == Severity::kError) {
       spdlog::error("{}", problem.text());
       wrong = true;
@@ -114,6 +114,7 @@ class Member {
                                       .group_id = group_id(config),
                                       .owner = owner,
                                       .recounted = config.recount.enabled,
+                                      .source = source_options(config),
                                       .on_marked = [this] {
                                         if (deriving_) deriving_->wake();
                                       }}));

@@ -100,7 +100,9 @@ Verifier::Verifier(const Config& config, const Declaration& declaration,
       silence_(config.recount.silence),
       kafka_(kafka_beside_group(config, topics_)),
       end_offsets_(kafka_),
-      store_(declaration, {.pg = pg_options(config, Role::kService), .slot = config.recount.slot}),
+      store_(declaration, {.pg = pg_options(config, Role::kService),
+                           .slot = config.recount.slot,
+                           .source = source_options(config)}),
       feed_(declaration, config.pipeline.decode) {}
 
 std::optional<Outcome> Verifier::run() {

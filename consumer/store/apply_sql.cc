@@ -32,16 +32,6 @@ class Joined {
   std::string text_;
 };
 
-// The looked-up value for the key in b.k; null when no row of the watched table counts.
-std::string lookup_sql(const Declaration& declaration, const Lookup& lookup) {
-  const Table& table = declaration.table(lookup.table);
-  const auto column = [&](ColumnIndex i) {
-    return "l." + quote_identifier(table.columns[i.value].name);
-  };
-  return "(select " + column(lookup.value) + " from " + quote_name(table.name) + " as l where " +
-         column(lookup.key) + " = b.k and " + predicate_sql(table, lookup.when, "l") + " limit 1)";
-}
-
 struct UpsertParts {
   Joined columns{", "};
   Joined values{", "};
@@ -148,8 +138,17 @@ update {0} p
 
 }  // namespace
 
+std::string lookup_sql(const Declaration& declaration, const Lookup& lookup) {
+  const Table& table = declaration.table(lookup.table);
+  const auto column = [&](ColumnIndex i) {
+    return "l." + quote_identifier(table.columns[i.value].name);
+  };
+  return "(select " + column(lookup.value) + " from " + quote_name(table.name) + " as l where " +
+         column(lookup.key) + " = b.k and " + predicate_sql(table, lookup.when, "l") + " limit 1)";
+}
+
 UpsertSql upsert_sql(const Declaration& declaration, AggregateIndex index,
-                     std::string_view delta_type) {
+                     std::string_view delta_type, LookupsFrom lookups) {
   const Aggregate& aggregate = declaration.aggregate(index);
   const std::string key = quote_identifier(aggregate.key);
   UpsertParts parts;
@@ -161,8 +160,18 @@ UpsertSql upsert_sql(const Declaration& declaration, AggregateIndex index,
   for (std::size_t i = 0; i < aggregate.counters.size(); ++i) {
     add_counter(parts, quote_identifier(aggregate.counters[i].name), i, delta_type);
   }
-  for (const Lookup& lookup : aggregate.lookups) {
-    add_lookup(parts, quote_identifier(lookup.column), lookup_sql(declaration, lookup));
+  for (std::size_t i = 0; i < aggregate.lookups.size(); ++i) {
+    const Lookup& lookup = aggregate.lookups[i];
+    std::string value = lookup_sql(declaration, lookup);
+    if (lookups == LookupsFrom::kParameters) {
+      const Column& column = declaration.table(lookup.table).columns[lookup.value.value];
+      const std::string name = "l" + std::to_string(i);
+      parts.arrays.add(parameter(aggregate.counters.size() + i) +
+                       "::" + std::string(type_name(column.type)) + "[]");
+      parts.names.add(name);
+      value = "b." + name;
+    }
+    add_lookup(parts, quote_identifier(lookup.column), value);
   }
   for (const RecountedColumns& group : aggregate.recounted) {
     for (const std::string& column : group.columns) {

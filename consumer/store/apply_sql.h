@@ -27,9 +27,19 @@ struct UpsertSql {
   // behind the deltas. Empty for an aggregate without milestones.
   std::string announcing;
 };
+// Where an upsert takes looked-up values from: the watched tables beside the aggregate; or, where
+// these are in another database (F10), one more parameter for each lookup behind the counters': an
+// array of values, or NULLs where no row counts.
+enum class LookupsFrom : std::uint8_t { kTables, kParameters };
+
 // The deltas' type is integer; a recount's differences may need bigint.
 UpsertSql upsert_sql(const Declaration& declaration, AggregateIndex aggregate,
-                     std::string_view delta_type = "integer");
+                     std::string_view delta_type = "integer",
+                     LookupsFrom lookups = LookupsFrom::kTables);
+
+// The looked-up value for the key in b.k, an expression; null when no row of the watched table
+// counts.
+std::string lookup_sql(const Declaration& declaration, const Lookup& lookup);
 
 // True when the batch can make a cell negative.
 bool takes_away(const AggregateDelta& delta);

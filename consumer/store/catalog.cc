@@ -257,7 +257,7 @@ bool check_recounted_column(Reporter& report, const CatalogTable& table, const s
 }
 
 // The columns, and whether the statement runs and gives them.
-void check_recounted(PgConnection& connection, Reporter& report, const CatalogTable& table,
+void check_recounted(PgConnection& source, Reporter& report, const CatalogTable& table,
                      const Aggregate& aggregate, const RecountedColumns& group) {
   bool there = true;
   std::vector<std::string> types;
@@ -267,12 +267,12 @@ void check_recounted(PgConnection& connection, Reporter& report, const CatalogTa
   }
   if (!there) return;
   try {
-    PgTransaction transaction(connection);
+    PgTransaction transaction(source);
     transaction.run_sql({"try the statement of", group.name},
                         recounted_sql(aggregate, group, types) + " where false",
                         SqlParams{std::string("{}")});
   } catch (const WorldError& error) {
-    if (connection.broken()) throw;
+    if (source.broken()) throw;
     report.error(group.name, std::string("a statement that fails: ") + error.what(),
                  "one that gives " + aggregate.key + ", " + list_of(group.columns),
                  "correct the statement");
@@ -304,7 +304,7 @@ std::optional<CatalogTable> table_of(PgConnection& connection, const QualifiedNa
   return table;
 }
 
-void check_aggregate(PgConnection& connection, const Declaration& declaration,
+void check_aggregate(PgConnection& connection, PgConnection& source, const Declaration& declaration,
                      const Aggregate& aggregate, std::vector<CatalogProblem>& problems) {
   Reporter report(aggregate.file, aggregate.name.text(), problems);
   const std::optional<CatalogTable> found = table_of(connection, aggregate.name);
@@ -313,7 +313,7 @@ void check_aggregate(PgConnection& connection, const Declaration& declaration,
   for (const Counter& counter : aggregate.counters) check_counter(report, *found, counter);
   for (const Lookup& lookup : aggregate.lookups) check_lookup(report, *found, declaration, lookup);
   for (const RecountedColumns& group : aggregate.recounted) {
-    check_recounted(connection, report, *found, aggregate, group);
+    check_recounted(source, report, *found, aggregate, group);
   }
   check_others(report, *found, aggregate);
 }
@@ -348,15 +348,17 @@ std::string CatalogProblem::text() const {
          ", expected " + expected + ": " + action;
 }
 
-std::vector<CatalogProblem> check_catalog(PgConnection& connection, Declaration& declaration) {
+std::vector<CatalogProblem> check_catalog(PgConnection& connection, Declaration& declaration,
+                                          PgConnection* elsewhere) {
+  PgConnection& source = elsewhere == nullptr ? connection : *elsewhere;
   std::vector<CatalogProblem> problems;
   {
-    PgTransaction transaction(connection);
+    PgTransaction transaction(source);
     for (Table& table : declaration.tables) check_watched(transaction, table, problems);
     transaction.commit();
   }
   for (std::uint32_t i = 0; i < declaration.aggregates.size(); ++i) {
-    check_aggregate(connection, declaration, declaration.aggregates[i], problems);
+    check_aggregate(connection, source, declaration, declaration.aggregates[i], problems);
     check_milestones(connection, declaration, AggregateIndex(i), problems);
   }
   for (const Rule& rule : declaration.rules) check_rule(connection, rule, problems);

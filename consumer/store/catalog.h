@@ -32,6 +32,9 @@ struct CatalogProblem {
 // types, nullability, enum values, primary keys, the aggregates' unique keys, that their rows can
 // be inserted, rules' statements, and the current role's rights. Sets Table::replica_full from the
 // catalog. Throws WorldError.
-std::vector<CatalogProblem> check_catalog(PgConnection& connection, Declaration& declaration);
+//
+// `source`: where the watched tables are, if in another database than the aggregates (F10).
+std::vector<CatalogProblem> check_catalog(PgConnection& connection, Declaration& declaration,
+                                          PgConnection* source = nullptr);
 
 }  // namespace tidemark

@@ -87,8 +87,9 @@ Turn read_turn(PgTransaction& transaction) {
 }
 
 // A commit can be decoded a moment before snapshots see it.
-void wait_until_visible(PgTransaction& transaction, const Delta& delta, Turn turn) {
-  for (int tries = 0; !saw_all(turn.snapshot, delta); ++tries) {
+void wait_until_visible(const Delta& delta, SourceSnapshot seen,
+                        const std::function<SourceSnapshot()>& look) {
+  for (int tries = 0; !saw_all(seen, delta); ++tries) {
     if (tries == kVisibleTries) {
       throw WorldError(ErrorKind::kRetry,
                        "a transaction whose changes came is not yet visible in the database: a "
@@ -96,7 +97,7 @@ void wait_until_visible(PgTransaction& transaction, const Delta& delta, Turn tur
                        "for its synchronous standby is not");
     }
     std::this_thread::sleep_for(kVisibleWait);
-    turn = read_turn(transaction);
+    seen = look();
   }
 }
 

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -34,8 +35,10 @@ struct Turn {
 Turn read_turn(PgTransaction& transaction);
 
 // Rule F2: waits until every transaction of the batch is visible, so that every later recount sees
-// what is stored now. Throws WorldError(kRetry) when one is not within patience.
-void wait_until_visible(PgTransaction& transaction, const Delta& delta, Turn turn);
+// what is stored now. `seen` is a snapshot of the source of now, and `look` takes another. Throws
+// WorldError(kRetry) when one is not visible within patience.
+void wait_until_visible(const Delta& delta, SourceSnapshot seen,
+                        const std::function<SourceSnapshot()>& look);
 
 // Random, as one that counts could come back after a failover (rule F3).
 std::string new_turn_version();

@@ -53,41 +53,74 @@ std::string challenge_grants(const std::string& to) {
          "grant select, insert, update on table public.user_challenges" + to;
 }
 
+class Grants {
+ public:
+  explicit Grants(std::string_view role)
+      : role_(role), to_(" to " + quote_identifier(role) + ";\n") {}
+
+  void add_source(const Declaration& declaration) {
+    for (const Table& table : declaration.tables) {
+      schemas_.insert(table.name.schema);
+      grants_ += "grant select on table " + quote_name(table.name) + to_;
+    }
+  }
+  void add_target(const Declaration& declaration) {
+    std::set<std::string> announced;  // several aggregates often need the same
+    for (const Aggregate& aggregate : declaration.aggregates) {
+      schemas_.insert(aggregate.name.schema);
+      grants_ += aggregate_grant(aggregate, role_);
+      for (const TableColumn& column : aggregate.milestones.reads) {
+        schemas_.insert(column.table.schema);
+      }
+      for (const QualifiedName& table : aggregate.milestones.inserts) schemas_.insert(table.schema);
+      announced.insert(milestones_grant(aggregate.milestones, to_));
+    }
+    for (const std::string& grant : announced) grants_ += grant;
+    if (!declaration.rules.empty()) {
+      schemas_.insert("public");
+      grants_ += challenge_grants(to_);
+    }
+    for (const Rule& rule : declaration.rules) {
+      for (const QualifiedName& table : rule.writes) {
+        schemas_.insert(table.schema);
+        grants_ += "grant select, insert, update on table " + quote_name(table) + to_;
+      }
+    }
+  }
+  std::string take() const {
+    std::string usage;
+    for (const std::string& schema : schemas_) {
+      usage += "grant usage on schema " + quote_identifier(schema) + to_;
+    }
+    return usage + grants_;
+  }
+
+ private:
+  std::string_view role_;
+  std::string to_;
+  std::set<std::string> schemas_;
+  std::string grants_;
+};
+
 }  // namespace
 
 std::string grants_sql(const Declaration& declaration, std::string_view role) {
-  const std::string to = " to " + quote_identifier(role) + ";\n";
-  std::set<std::string> schemas;
-  std::set<std::string> announced;  // several aggregates often need the same
-  std::string grants;
-  for (const Table& table : declaration.tables) {
-    schemas.insert(table.name.schema);
-    grants += "grant select on table " + quote_name(table.name) + to;
-  }
-  for (const Aggregate& aggregate : declaration.aggregates) {
-    schemas.insert(aggregate.name.schema);
-    grants += aggregate_grant(aggregate, role);
-    for (const TableColumn& column : aggregate.milestones.reads)
-      schemas.insert(column.table.schema);
-    for (const QualifiedName& table : aggregate.milestones.inserts) schemas.insert(table.schema);
-    announced.insert(milestones_grant(aggregate.milestones, to));
-  }
-  for (const std::string& grant : announced) grants += grant;
-  if (!declaration.rules.empty()) {
-    schemas.insert("public");
-    grants += challenge_grants(to);
-  }
-  for (const Rule& rule : declaration.rules) {
-    for (const QualifiedName& table : rule.writes) {
-      schemas.insert(table.schema);
-      grants += "grant select, insert, update on table " + quote_name(table) + to;
-    }
-  }
-  std::string usage;
-  for (const std::string& schema : schemas) {
-    usage += "grant usage on schema " + quote_identifier(schema) + to;
-  }
-  return usage + grants;
+  Grants grants(role);
+  grants.add_source(declaration);
+  grants.add_target(declaration);
+  return grants.take();
+}
+
+std::string source_grants_sql(const Declaration& declaration, std::string_view role) {
+  Grants grants(role);
+  grants.add_source(declaration);
+  return grants.take();
+}
+
+std::string target_grants_sql(const Declaration& declaration, std::string_view role) {
+  Grants grants(role);
+  grants.add_target(declaration);
+  return grants.take();
 }
 
 std::string state_grants_sql(std::string_view role) {

@@ -13,6 +13,10 @@ namespace tidemark {
 // statements that announce milestones need. Statements in the declaration's order, each ending in a
 // semicolon and a newline; running them again is harmless.
 std::string grants_sql(const Declaration& declaration, std::string_view role);
+// The same in two parts, where the watched tables are in another database (F10): what is granted in
+// the source, and what in the target.
+std::string source_grants_sql(const Declaration& declaration, std::string_view role);
+std::string target_grants_sql(const Declaration& declaration, std::string_view role);
 
 // The same for schema tidemark, which `migrate` runs itself.
 std::string state_grants_sql(std::string_view role);

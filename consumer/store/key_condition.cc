@@ -79,4 +79,9 @@ bool overlap(const Aggregate& aggregate, const KeySet& a, const KeySet& b) {
          !(b.to && a.from && !less(aggregate, *a.from, *b.to));
 }
 
+bool key_less(const Aggregate& aggregate, const std::string& a, const std::string& b) {
+  if (!is_integer(aggregate.key_type)) return a < b;
+  return std::stoll(a) < std::stoll(b);
+}
+
 }  // namespace tidemark

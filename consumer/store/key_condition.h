@@ -38,4 +38,7 @@ std::string cell_array(const Aggregate& aggregate);
 // Whether a key can be in both sets; exceptions don't count.
 bool overlap(const Aggregate& aggregate, const KeySet& a, const KeySet& b);
 
+// As rule P2 orders the rows of an aggregate: by keys in their text form.
+bool key_less(const Aggregate& aggregate, const std::string& a, const std::string& b);
+
 }  // namespace tidemark

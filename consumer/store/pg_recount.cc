@@ -12,6 +12,7 @@
 #include "consumer/store/fence_table.h"
 #include "consumer/store/key_condition.h"
 #include "consumer/store/milestones.h"
+#include "consumer/store/source_database.h"
 #include "consumer/store/state.h"
 
 namespace tidemark {
@@ -161,6 +162,9 @@ PgRecount::Counts PgRecount::count(AggregateIndex index, const KeySet& keys,
   counts.snapshot = parse_snapshot(counts.snapshot_text);
   counts.snapshot.inserted = log_end();
   PgTransaction transaction(source_.get());
+  // Rule F10: the commit of something written flushes the log past L. What was counted and is not
+  // on the source's disk could be gone after a crash there, and the fence would skip for nothing.
+  if (two_databases_) transaction.run("flush_log", {});
   const SqlResult next = transaction.run("next_id", {});
   counts.snapshot.next = static_cast<std::uint64_t>(next.integer(0, 0));
   transaction.commit();
@@ -188,16 +192,6 @@ Lsn PgRecount::floor_of(const SourceSnapshot& snapshot) {
   if (log_ends_.size() < kLogEndsMax) log_ends_.push_back({snapshot.inserted, snapshot.next});
   return floor_;
 }
-
-namespace {
-
-// As rule P2 orders the rows of an aggregate.
-bool key_less(const Aggregate& aggregate, const std::string& a, const std::string& b) {
-  if (!is_integer(aggregate.key_type)) return a < b;
-  return std::stoll(a) < std::stoll(b);
-}
-
-}  // namespace
 
 // Keeps the differences whose rows we could lock, and gives the keys of the others (rule F5).
 std::vector<std::string> PgRecount::lock_rows(PgTransaction& transaction, AggregateIndex index,
@@ -229,7 +223,7 @@ std::vector<std::string> PgRecount::lock_rows(PgTransaction& transaction, Aggreg
 
 // Rule F6: only count columns, only where they differ.
 void PgRecount::write(PgTransaction& transaction, AggregateIndex index,
-                      const std::vector<Difference>& differences) const {
+                      const std::vector<Difference>& differences) {
   if (differences.empty()) return;
   const std::size_t counters = declaration_.aggregate(index).counters.size();
   ArrayLiteral keys;
@@ -245,6 +239,11 @@ void PgRecount::write(PgTransaction& transaction, AggregateIndex index,
   SqlParams params{keys.take()};
   for (std::size_t c = 0; c < counters; ++c) {
     params.push_back(touched[c] ? std::optional(columns[c].take()) : std::nullopt);
+  }
+  if (two_databases_) {
+    PgTransaction source(source_.get());
+    add_lookups(source, declaration_, index, params);
+    source.commit();
   }
   transaction.run("correct_" + std::to_string(index.value), params);
 }
@@ -447,13 +446,22 @@ SliceResult PgRecount::recount(AggregateIndex index, KeySet keys,
 PgRecount::PgRecount(const Declaration& declaration, PgRecountOptions options)
     : declaration_(declaration),
       slot_(std::move(options.slot)),
+      two_databases_(options.source.has_value()),
       target_(options.pg, [this](PgConnection& connection) { prepare(connection); }),
-      source_(options.pg, [this](PgConnection& connection) { prepare_source(connection); }) {}
+      source_(options.source.value_or(options.pg),
+              [this](PgConnection& connection) { prepare_source(connection); }) {}
 
 void PgRecount::prepare_source(PgConnection& connection) {
   connection.run_alone("set up the session", "set plan_cache_mode = force_custom_plan");
   connection.prepare({"log_end", ""}, "select pg_current_wal_insert_lsn() - '0/0'::pg_lsn");
   connection.prepare({"next_id", ""}, "select pg_current_xact_id()::text");
+  connection.prepare({"slot_confirmed", ""},
+                     "select confirmed_flush_lsn - '0/0'::pg_lsn from pg_replication_slots"
+                     " where slot_name = $1::text and confirmed_flush_lsn is not null");
+  if (two_databases_) {
+    connection.prepare({"flush_log", ""}, "select pg_logical_emit_message(true, 'tidemark', '')");
+    prepare_lookups(connection, declaration_);
+  }
   log_ends_.clear();
   floor_ = Lsn(0);
 }
@@ -483,7 +491,9 @@ void PgRecount::prepare(PgConnection& connection) {
   connection.prepare({"move_pass", "tidemark.passes"}, kPassSql);
   for (std::uint32_t i = 0; i < declaration_.aggregates.size(); ++i) {
     connection.prepare({"correct_" + std::to_string(i), declaration_.aggregates[i].name.text()},
-                       upsert_sql(declaration_, AggregateIndex(i), "bigint").adding);
+                       upsert_sql(declaration_, AggregateIndex(i), "bigint",
+                                  two_databases_ ? LookupsFrom::kParameters : LookupsFrom::kTables)
+                           .adding);
   }
 }
 

@@ -13,6 +13,7 @@
 
 #include "consumer/core/declaration.h"
 #include "consumer/core/fence.h"
+#include "consumer/core/recount_sql.h"
 #include "consumer/store/admin.h"
 #include "consumer/store/milestones.h"
 #include "consumer/store/pg.h"
@@ -23,6 +24,7 @@ namespace tidemark {
 struct PgRecountOptions {
   PgOptions pg;      // where the cells are
   std::string slot;  // Debezium's replication slot; its LSNs tell when a fence has done its work
+  std::optional<PgOptions> source = {};  // where the rows are, if elsewhere (F10)
 };
 
 // A walk over whole aggregates that has not ended.
@@ -149,7 +151,7 @@ class PgRecount {
   std::vector<std::string> lock_rows(PgTransaction& transaction, AggregateIndex aggregate,
                                      std::vector<Difference>& differences) const;
   void write(PgTransaction& transaction, AggregateIndex aggregate,
-             const std::vector<Difference>& differences) const;
+             const std::vector<Difference>& differences);
   void write_recounted(PgTransaction& transaction, AggregateIndex aggregate,
                        const std::vector<Difference>& differences) const;
   std::vector<RaisedCell> raised(AggregateIndex aggregate,
@@ -162,10 +164,14 @@ class PgRecount {
             const std::vector<Difference>& differences) const;
   static void suspect_held(PgTransaction& transaction, const Aggregate& aggregate,
                            const std::vector<std::string>& held);
+  std::optional<std::string> range_end(PgSession& session, RangeOf of, AggregateIndex aggregate,
+                                       const std::optional<std::string>& from, std::size_t rows);
+  std::optional<std::string> oldest_running();
   std::optional<Pass> pass_of(const SqlResult& rows, std::size_t row) const;
 
   const Declaration& declaration_;
   std::string slot_;
+  bool two_databases_;
   bool leading_ = false;
   std::size_t next_aggregate_ = 0;
   struct LogEnd {

@@ -16,9 +16,12 @@ constexpr std::int64_t kLeadLock = 0x7469'6465'6c65'6164;  // "tidelead"
 // Beginning a pass takes the turn for a moment only; batches of a second are before it at worst.
 constexpr std::chrono::milliseconds kBeginPatience{5'000};
 
-// A range whose record was parked waits until the transactions of then have ended.
-constexpr const char* kReady =
-    "(not_before is null or not_before < pg_snapshot_xmin(pg_current_snapshot())::text::bigint)";
+// A range whose record was parked waits until the transactions of then have ended: the source's,
+// whose oldest running id is passed where it is another database (F10).
+std::string ready_sql(const std::string& oldest) {
+  return "(not_before is null or not_before < coalesce(" + oldest +
+         "::bigint, pg_snapshot_xmin(pg_current_snapshot())::text::bigint))";
+}
 
 constexpr const char* kKeysSql = R"(
 select distinct key from tidemark.suspects where aggregate = $1::text limit $2::bigint)";
@@ -155,12 +158,12 @@ void PgRecount::prepare_queue(PgConnection& connection) {
   connection.prepare({"whole_due", "tidemark.suspect_ranges"},
                      std::string("select distinct aggregate from tidemark.suspect_ranges"
                                  " where pass is null and ") +
-                         kReady);
+                         ready_sql("$1"));
   connection.prepare({"begin_pass", "tidemark.passes"}, std::string(kBeginSql) + kPassColumns);
   connection.prepare({"adopt_ranges", "tidemark.suspect_ranges"},
                      std::string("update tidemark.suspect_ranges set pass = $1::bigint"
                                  " where aggregate = any($2::text[]) and pass is null and ") +
-                         kReady);
+                         ready_sql("$3"));
   connection.prepare({"note_pass", "tidemark.turn"}, "update tidemark.turn set pass_at = now()");
   connection.prepare({"end_pass", "tidemark.passes"}, kEndSql);
   connection.prepare({"loss_over", "tidemark.progress"}, kLossOverSql);
@@ -168,9 +171,6 @@ void PgRecount::prepare_queue(PgConnection& connection) {
                      "update tidemark.suspect_ranges set pass = null where pass = $1::bigint");
   connection.prepare({"fence_ends", "tidemark.fences"},
                      "select id, inserted from tidemark.fences order by id");
-  connection.prepare({"slot_confirmed", ""},
-                     "select confirmed_flush_lsn - '0/0'::pg_lsn from pg_replication_slots"
-                     " where slot_name = $1::text and confirmed_flush_lsn is not null");
   connection.prepare({"stored_offsets", "tidemark.progress"},
                      "select topic, partition, next_offset, mark_commit, mark_lsn"
                      " from tidemark.progress");
@@ -296,6 +296,7 @@ Pass PgRecount::begin_pass(const std::string& cause, std::span<const AggregateIn
     if (wanted) names.add(declaration_.aggregates[i].name.text());
   }
   const std::string list = names.take();
+  const std::optional<std::string> oldest = oldest_running();
   PgTransaction transaction(target_.get());
   if (!take_turn(transaction, kBeginPatience)) {
     throw WorldError(ErrorKind::kRetry, "recount: batches hold the turn for longer than 5 s");
@@ -303,7 +304,7 @@ Pass PgRecount::begin_pass(const std::string& cause, std::span<const AggregateIn
   const SqlResult begun = transaction.run("begin_pass", {cause, list});
   const std::optional<Pass> pass = pass_of(begun, 0);
   TIDEMARK_CHECK(pass.has_value());
-  transaction.run("adopt_ranges", {std::to_string(pass->id), list});
+  transaction.run("adopt_ranges", {std::to_string(pass->id), list, oldest});
   if (aggregates.empty()) transaction.run("note_pass", {});
   transaction.commit();
   return *pass;
@@ -313,9 +314,10 @@ std::optional<Pass> PgRecount::begin_due_pass(std::chrono::milliseconds every) {
   bool due = false;
   std::vector<AggregateIndex> aggregates;
   {
+    const std::optional<std::string> oldest = oldest_running();
     PgTransaction transaction(target_.get());
     due = transaction.run("pass_due", {std::to_string(every.count())}).boolean(0, 0);
-    const SqlResult whole = transaction.run("whole_due", {});
+    const SqlResult whole = transaction.run("whole_due", {oldest});
     for (std::size_t row = 0; row < whole.rows(); ++row) {
       for (std::uint32_t i = 0; i < declaration_.aggregates.size(); ++i) {
         if (declaration_.aggregates[i].name.text() == whole.text(row, 0)) {
@@ -329,6 +331,16 @@ std::optional<Pass> PgRecount::begin_due_pass(std::chrono::milliseconds every) {
   return begin_pass("suspect", aggregates);
 }
 
+// Where the source is another database: the oldest id that runs there.
+std::optional<std::string> PgRecount::oldest_running() {
+  if (!two_databases_) return std::nullopt;
+  PgTransaction transaction(source_.get());
+  const SqlResult row = transaction.run_sql({"read the oldest running id", "the source"},
+                                            "select pg_snapshot_xmin(pg_current_snapshot())::text");
+  transaction.commit();
+  return std::string(row.text(0, 0));
+}
+
 void PgRecount::end_pass(const Pass& pass) {
   PgTransaction transaction(target_.get());
   transaction.run("end_pass", {std::to_string(pass.id)});
@@ -339,13 +351,25 @@ void PgRecount::end_pass(const Pass& pass) {
 std::optional<std::string> PgRecount::range_end(AggregateIndex index,
                                                 const std::optional<std::string>& from,
                                                 std::size_t rows) {
-  PgTransaction transaction(source_.get());
+  if (!two_databases_) return range_end(source_, RangeOf::kAll, index, from, rows);
+  const auto cells = range_end(target_, RangeOf::kAggregate, index, from, rows);
+  const auto behind = range_end(source_, RangeOf::kSources, index, from, rows);
+  if (!cells || !behind) return cells ? cells : behind;
+  return key_less(declaration_.aggregate(index), *cells, *behind) ? cells : behind;
+}
+
+std::optional<std::string> PgRecount::range_end(PgSession& session, RangeOf of,
+                                                AggregateIndex index,
+                                                const std::optional<std::string>& from,
+                                                std::size_t rows) {
+  const std::string sql = range_end_sql(declaration_, index, from.has_value(), of);
+  if (sql.empty()) return std::nullopt;
+  PgTransaction transaction(session.get());
   SqlParams params;
   if (from) params.emplace_back(from);
   params.emplace_back(std::to_string(rows));
-  const SqlResult end =
-      transaction.run_sql({"find the end of a slice", declaration_.aggregate(index).name.text()},
-                          range_end_sql(declaration_, index, from.has_value()), params);
+  const SqlResult end = transaction.run_sql(
+      {"find the end of a slice", declaration_.aggregate(index).name.text()}, sql, params);
   transaction.commit();
   if (end.rows() == 0) return std::nullopt;
   return end.optional_text(0, 0);
@@ -439,7 +463,7 @@ std::vector<OutstandingFence> PgRecount::fences() {
 }
 
 std::optional<Lsn> PgRecount::slot_confirmed() {
-  PgTransaction transaction(target_.get());
+  PgTransaction transaction(source_.get());
   const SqlResult rows = transaction.run("slot_confirmed", {slot_});
   if (rows.rows() == 0) return std::nullopt;
   return Lsn(static_cast<std::uint64_t>(rows.integer(0, 0)));

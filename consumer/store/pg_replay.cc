@@ -75,7 +75,7 @@ struct PartArrays {
   ArrayLiteral ends;
 };
 
-SqlParams advance_params(std::span<const Advance> advances) {
+SqlParams replay_advance_params(std::span<const Advance> advances) {
   ArrayLiteral topics;
   ArrayLiteral partitions;
   ArrayLiteral from;
@@ -104,7 +104,9 @@ PgReplay::PgReplay(const Declaration& declaration, PgReplayOptions options)
     : declaration_(declaration),
       claim_{std::move(options.group_id), declaration_hash(declaration)},
       session_(for_batches(std::move(options.pg)),
-               [this](PgConnection& connection) { prepare(connection); }) {}
+               [this](PgConnection& connection) { prepare(connection); }) {
+  if (options.source) source_.emplace(declaration_, *std::move(options.source));
+}
 
 void PgReplay::prepare(PgConnection& connection) {
   {
@@ -157,14 +159,18 @@ void PgReplay::drop(std::span<const std::string> topics) {
 
 ReplayStored PgReplay::store(const Delta& delta) {
   PgTransaction transaction(session_.get());
-  const SqlResult advanced = transaction.run("advance_replay", advance_params(delta.advances));
+  const SqlResult advanced =
+      transaction.run("advance_replay", replay_advance_params(delta.advances));
   expect_all(transaction, advanced.affected(), delta.advances.size());
   share_turn(transaction);
   const Turn turn = read_turn(transaction);  // a later statement: see rule P2
-  wait_until_visible(transaction, delta, turn);
+  const auto look = [&] { return source_ ? source_->snapshot() : read_turn(transaction).snapshot; };
+  const SourceSnapshot seen = source_ ? source_->snapshot() : turn.snapshot;
+  wait_until_visible(delta, seen, look);
   const std::size_t cells =
       add_suspects(transaction, declaration_, replayed(delta.suspect_cells), SuspectCause::kReplay);
-  add_ranges(transaction, declaration_, replayed(delta.suspect_ranges));
+  add_ranges(transaction, declaration_, replayed(delta.suspect_ranges),
+             source_ ? std::optional(seen.next) : std::nullopt);
   add_marks(transaction, declaration_, delta);
   transaction.commit();
   return {.cells = cells, .ranges = delta.suspect_ranges.size()};

@@ -11,13 +11,15 @@
 #include "consumer/core/delta.h"
 #include "consumer/core/ports.h"
 #include "consumer/store/pg.h"
+#include "consumer/store/source_database.h"
 #include "consumer/store/state.h"
 
 namespace tidemark {
 
 struct PgReplayOptions {
   PgOptions pg;  // synchronous_commit is set off, but for the end: suspects and offsets go together
-  std::string group_id;  // another than the state's is refused
+  std::string group_id;                  // another than the state's is refused
+  std::optional<PgOptions> source = {};  // where the rows are, if elsewhere (F10)
 };
 
 // One partition of a replay.
@@ -61,6 +63,7 @@ class PgReplay {
   const Declaration& declaration_;
   StateClaim claim_;
   PgSession session_;
+  std::optional<SourceDatabase> source_;
 };
 
 }  // namespace tidemark

@@ -123,7 +123,9 @@ PgStore::PgStore(const Declaration& declaration, PgStoreOptions options)
       recounted_(options.recounted),
       on_marked_(std::move(options.on_marked)),
       session_(for_apply(std::move(options.pg)),
-               [this](PgConnection& connection) { prepare(connection); }) {}
+               [this](PgConnection& connection) { prepare(connection); }) {
+  if (options.source) source_.emplace(declaration_, *std::move(options.source));
+}
 
 void PgStore::prepare(PgConnection& connection) {
   fences_.reset();
@@ -153,7 +155,8 @@ void PgStore::prepare(PgConnection& connection) {
   connection.prepare({"wal_positions", ""}, kWalSql);
   connection.prepare({"record_data_loss", "tidemark.progress"}, kDataLossSql);
   for (std::uint32_t i = 0; i < declaration_.aggregates.size(); ++i) {
-    const UpsertSql sql = upsert_sql(declaration_, AggregateIndex(i));
+    const UpsertSql sql = upsert_sql(declaration_, AggregateIndex(i), "integer",
+                                     source_ ? LookupsFrom::kParameters : LookupsFrom::kTables);
     const std::string table = declaration_.aggregates[i].name.text();
     connection.prepare({adding_name(i), table}, sql.adding);
     connection.prepare({checking_name(i), table}, sql.checking);
@@ -198,9 +201,10 @@ std::vector<Claimed> PgStore::claim(std::span<const TopicPartition> partitions) 
 // (rule F8): on another one they say nothing, and neither do changes until the recounter has seen
 // where that history begins in Kafka.
 void PgStore::note_start(PgTransaction& transaction) {
+  const std::string history = this->history();
   const SqlResult turn = transaction.run("read_history", {});
   if (!turn.boolean(0, 0)) add_ranges(transaction, declaration_, all_ranges(SuspectCause::kStart));
-  const bool moved = !turn.is_null(0, 1) && turn.text(0, 1) != history_;
+  const bool moved = !turn.is_null(0, 1) && turn.text(0, 1) != history;
   if (turn.boolean(0, 0) && !turn.is_null(0, 1) && !moved) return;
   if (moved) {
     transaction.run("forget_marks", {});
@@ -209,8 +213,11 @@ void PgStore::note_start(PgTransaction& transaction) {
     add_ranges(transaction, declaration_, all_ranges(SuspectCause::kNewHistory));
     request_all_sweeps(transaction, declaration_);
   }
-  transaction.run("store_history", {history_, new_turn_version()});
+  transaction.run("store_history", {history, new_turn_version()});
 }
+
+// Of the database whose ids and LSNs marks and fences hold.
+std::string PgStore::history() { return source_ ? source_->history() : history_; }
 
 // --- apply --------------------------------------------------------------------------------------
 
@@ -224,13 +231,14 @@ const FenceSet& PgStore::fences_at(PgTransaction& transaction, std::int64_t vers
 }
 
 PgStore::Upserted PgStore::upsert(PgTransaction& transaction,
-                                  std::span<const AggregateDelta> aggregates) const {
+                                  std::span<const AggregateDelta> aggregates) {
   Upserted upserted;
   for (std::uint32_t i = 0; i < aggregates.size(); ++i) {
     const AggregateDelta& aggregate = aggregates[i];
     if (aggregate.rows() == 0) continue;
     std::string statement = takes_away(aggregate) ? checking_name(i) : adding_name(i);
     SqlParams params = upsert_params(aggregate);
+    if (source_) source_->add_lookups(AggregateIndex(i), params);
     const bool rises = add_reaches(declaration_.aggregates[i], aggregate, params);
     if (rises) statement = announcing_name(i);
     const SqlResult below = transaction.run(statement, params);
@@ -295,11 +303,13 @@ ApplyResult PgStore::apply(const Delta& delta) {
   TIDEMARK_KILL_POINT("X3");
   share_turn(transaction);
   const Turn turn = read_turn(transaction);
-  if (recounted_ && turn.history != history_) {  // the claim sees to it
+  if (recounted_ && turn.history != history()) {  // the claim sees to it
     transaction.roll_back();
     return {.outcome = ApplyOutcome::kFenced};
   }
-  wait_until_visible(transaction, delta, turn);
+  const auto look = [&] { return source_ ? source_->snapshot() : read_turn(transaction).snapshot; };
+  const SourceSnapshot seen = source_ ? source_->snapshot() : turn.snapshot;
+  wait_until_visible(delta, seen, look);
   const FencedDelta fenced = fences_at(transaction, turn.version).let_through(delta);
   Upserted upserted =
       upsert(transaction, fenced.aggregates.empty() ? delta.aggregates : fenced.aggregates);
@@ -310,7 +320,8 @@ ApplyResult PgStore::apply(const Delta& delta) {
   const std::size_t new_negative =
       add_suspects(transaction, declaration_, suspects.empty() ? delta.suspect_cells : suspects,
                    SuspectCause::kNegative);
-  add_ranges(transaction, declaration_, delta.suspect_ranges);
+  add_ranges(transaction, declaration_, delta.suspect_ranges,
+             source_ ? std::optional(seen.next) : std::nullopt);
   announce(transaction, declaration_, delta, fenced, upserted.values);
   book_skipped(transaction, delta, fenced.skipped);
   park(transaction, delta.parked);

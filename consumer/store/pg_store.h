@@ -15,6 +15,7 @@
 #include "consumer/core/ports.h"
 #include "consumer/store/fence_table.h"
 #include "consumer/store/pg.h"
+#include "consumer/store/source_database.h"
 #include "consumer/store/state.h"
 
 namespace tidemark {
@@ -26,6 +27,7 @@ struct PgStoreOptions {
   // Cells are recounted from source tables. Without, counting begins at zero and the earliest
   // record.
   bool recounted = true;
+  std::optional<PgOptions> source = {};  // where the rows are, if elsewhere (F10)
   // Called after a commit that made users dirty, by the thread that applies; may be empty.
   std::function<void()> on_marked = {};
 };
@@ -53,7 +55,8 @@ class PgStore final : public Store {
     std::vector<SuspectCell> negative;  // cells that fell below zero
     std::vector<CellValue> values;      // of cells that may have crossed a milestone
   };
-  Upserted upsert(PgTransaction& transaction, std::span<const AggregateDelta> aggregates) const;
+  Upserted upsert(PgTransaction& transaction, std::span<const AggregateDelta> aggregates);
+  std::string history();
   void book_skipped(PgTransaction& transaction, const Delta& delta,
                     std::span<const SkippedDelta> skipped) const;
   void park(PgTransaction& transaction, std::span<const ParkedRecord> records) const;
@@ -64,11 +67,12 @@ class PgStore final : public Store {
   std::string owner_;
   bool recounted_;
   std::function<void()> on_marked_;
-  std::string history_;  // of the database that we are connected to
+  std::string history_;  // of the target that we are connected to
   // As of `fences_version_`; none: to be read again, as after each connect (rule F3).
   std::optional<FenceSet> fences_;
   std::int64_t fences_version_ = 0;
   PgSession session_;
+  std::optional<SourceDatabase> source_;
 };
 
 }  // namespace tidemark

@@ -72,7 +72,13 @@ std::string differing_sql(const Declaration& declaration, AggregateIndex index,
 PgVerify::PgVerify(const Declaration& declaration, PgVerifyOptions options)
     : declaration_(declaration),
       slot_(std::move(options.slot)),
-      session_(std::move(options.pg), [this](PgConnection& connection) { prepare(connection); }) {}
+      session_(std::move(options.pg), [this](PgConnection& connection) { prepare(connection); }) {
+  if (options.source) {
+    source_.emplace(*std::move(options.source), [](PgConnection& connection) {
+      connection.run_alone("set up the session", "set plan_cache_mode = force_custom_plan");
+    });
+  }
+}
 
 void PgVerify::prepare(PgConnection& connection) {
   {
@@ -86,9 +92,6 @@ void PgVerify::prepare(PgConnection& connection) {
 }
 
 void PgVerify::read_state(PgTransaction& transaction, VerifyLook& look) const {
-  const SqlResult snapshot =
-      transaction.run_sql({"take the snapshot", ""}, "select pg_current_snapshot()::text");
-  look.snapshot = parse_snapshot(snapshot.text(0, 0));
   look.fences = read_fences(transaction, declaration_);
   // What an earlier snapshot saw in whole, this one did.
   for (const Fence& fence : look.fences) {
@@ -129,13 +132,13 @@ void PgVerify::read_state(PgTransaction& transaction, VerifyLook& look) const {
   }
 }
 
-void PgVerify::compare_counters(PgTransaction& transaction, AggregateIndex index,
+void PgVerify::compare_counters(const Snapshots& snapshots, AggregateIndex index,
                                 const KeySet& keys, VerifyLook& look) const {
   const Aggregate& aggregate = declaration_.aggregate(index);
   const KeyCondition condition(aggregate, keys);
   const SqlResult rows =
-      transaction.run_sql({"compare the counters of", aggregate.name.text()},
-                          differing_sql(declaration_, index, condition), condition.params());
+      snapshots.target.run_sql({"compare the counters of", aggregate.name.text()},
+                               differing_sql(declaration_, index, condition), condition.params());
   for (std::size_t row = 0; row < rows.rows(); ++row) {
     for (std::uint32_t c = 0; c < aggregate.counters.size(); ++c) {
       const std::int64_t counted = rows.integer(row, 2 * c + 1);
@@ -147,22 +150,63 @@ void PgVerify::compare_counters(PgTransaction& transaction, AggregateIndex index
   }
 }
 
+// The same where no statement can name both.
+void PgVerify::compare_across(const Snapshots& snapshots, AggregateIndex index, const KeySet& keys,
+                              VerifyLook& look) const {
+  const Aggregate& aggregate = declaration_.aggregate(index);
+  const KeyCondition condition(aggregate, keys);
+  using Values = std::vector<std::int64_t>;
+  const auto values_of = [&](const SqlResult& rows, std::size_t row) {
+    Values values;
+    for (std::size_t c = 0; c < aggregate.counters.size(); ++c) {
+      values.push_back(rows.integer(row, c + 1));  // null counts as 0
+    }
+    return values;
+  };
+  std::map<std::string, std::pair<Values, Values>> both;  // counted and stored, by key
+  const SqlResult counted = snapshots.source.run_sql(
+      {"count the rows behind", aggregate.name.text()},
+      "select r.key::text" + counter_list(aggregate, "r") + " from (" +
+          recount_range_sql(declaration_, index, condition.bounds()) + ") as r",
+      condition.params());
+  for (std::size_t row = 0; row < counted.rows(); ++row) {
+    both[std::string(counted.text(row, 0))].first = values_of(counted, row);
+  }
+  const SqlResult stored = snapshots.target.run_sql(
+      {"read the cells", aggregate.name.text()},
+      "select t." + quote_identifier(aggregate.key) + "::text" + counter_list(aggregate, "t") +
+          " from " + quote_name(aggregate.name) + " as t where " +
+          condition.sql(ordered_key_sql(aggregate, "t")),
+      condition.params());
+  for (std::size_t row = 0; row < stored.rows(); ++row) {
+    both[std::string(stored.text(row, 0))].second = values_of(stored, row);
+  }
+  for (auto& [key, values] : both) {
+    values.first.resize(aggregate.counters.size());
+    values.second.resize(aggregate.counters.size());
+    for (std::uint32_t c = 0; c < aggregate.counters.size(); ++c) {
+      if (values.first[c] == values.second[c]) continue;
+      look.differences.push_back({index, CounterIndex(c), key, values.first[c], values.second[c]});
+    }
+  }
+}
+
 // Of the rows that are there: one that is missing is told of by its counters.
-void PgVerify::compare_recounted(PgTransaction& transaction, AggregateIndex index,
+void PgVerify::compare_recounted(const Snapshots& snapshots, AggregateIndex index,
                                  const KeySet& keys, VerifyLook& look) const {
   const Aggregate& aggregate = declaration_.aggregate(index);
-  const RecountedTable table(transaction, aggregate);
+  const RecountedTable table(snapshots.target, aggregate);
   const KeyCondition condition(aggregate, keys);
   const SqlResult rows =
-      transaction.run_sql({"read the recounted columns of", aggregate.name.text()},
-                          "select t." + quote_identifier(aggregate.key) + "::text" +
-                              table.columns("t") + " from " + quote_name(aggregate.name) +
-                              " as t where " + condition.sql(ordered_key_sql(aggregate, "t")),
-                          condition.params());
+      snapshots.target.run_sql({"read the recounted columns of", aggregate.name.text()},
+                               "select t." + quote_identifier(aggregate.key) + "::text" +
+                                   table.columns("t") + " from " + quote_name(aggregate.name) +
+                                   " as t where " + condition.sql(ordered_key_sql(aggregate, "t")),
+                               condition.params());
   std::vector<std::string> known;
   for (std::size_t row = 0; row < rows.rows(); ++row) known.emplace_back(rows.text(row, 0));
   if (known.empty()) return;
-  const TextsByKey computed = table.compute(transaction, known);
+  const TextsByKey computed = table.compute(snapshots.source, known);
   for (std::size_t row = 0; row < rows.rows(); ++row) {
     const auto found = computed.find(known[row]);
     const ColumnTexts& right = found == computed.end() ? table.nulls() : found->second;
@@ -174,26 +218,45 @@ void PgVerify::compare_recounted(PgTransaction& transaction, AggregateIndex inde
   }
 }
 
-bool PgVerify::compare(PgTransaction& transaction, AggregateIndex index, VerifyLook& look,
+// Where a range that begins at `from` ends; none: it is the last.
+std::optional<std::string> PgVerify::range_end(const Snapshots& snapshots, AggregateIndex index,
+                                               const std::optional<std::string>& from) const {
+  const Aggregate& aggregate = declaration_.aggregate(index);
+  SqlParams params;
+  if (from) params.emplace_back(from);
+  params.emplace_back(std::to_string(kRowsAtOnce));
+  const auto end_of = [&](PgTransaction& transaction, RangeOf of) -> std::optional<std::string> {
+    const std::string sql = range_end_sql(declaration_, index, from.has_value(), of);
+    if (sql.empty()) return std::nullopt;
+    const SqlResult end =
+        transaction.run_sql({"find the end of a range", aggregate.name.text()}, sql, params);
+    return end.rows() == 0 ? std::nullopt : end.optional_text(0, 0);
+  };
+  if (!source_) return end_of(snapshots.target, RangeOf::kAll);
+  const auto cells = end_of(snapshots.target, RangeOf::kAggregate);
+  const auto behind = end_of(snapshots.source, RangeOf::kSources);
+  if (!cells || !behind) return cells ? cells : behind;
+  return key_less(aggregate, *cells, *behind) ? cells : behind;
+}
+
+bool PgVerify::compare(const Snapshots& snapshots, AggregateIndex index, VerifyLook& look,
                        const std::function<bool(std::uint64_t)>& going_on) const {
   const Aggregate& aggregate = declaration_.aggregate(index);
   std::optional<std::string> from;
   do {
-    SqlParams params;
-    if (from) params.emplace_back(from);
-    params.emplace_back(std::to_string(kRowsAtOnce));
-    const SqlResult end =
-        transaction.run_sql({"find the end of a range", aggregate.name.text()},
-                            range_end_sql(declaration_, index, from.has_value()), params);
-    const KeySet keys{.from = from, .to = end.rows() == 0 ? std::nullopt : end.optional_text(0, 0)};
-    compare_counters(transaction, index, keys, look);
-    if (!aggregate.recounted.empty()) compare_recounted(transaction, index, keys, look);
+    const KeySet keys{.from = from, .to = range_end(snapshots, index, from)};
+    if (source_) {
+      compare_across(snapshots, index, keys, look);
+    } else {
+      compare_counters(snapshots, index, keys, look);
+    }
+    if (!aggregate.recounted.empty()) compare_recounted(snapshots, index, keys, look);
     const KeyCondition condition(aggregate, keys);
-    const SqlResult rows =
-        transaction.run_sql({"count the rows of", aggregate.name.text()},
-                            "select count(*) from " + quote_name(aggregate.name) + " as t where " +
-                                condition.sql(ordered_key_sql(aggregate, "t")),
-                            condition.params());
+    const SqlResult rows = snapshots.target.run_sql(
+        {"count the rows of", aggregate.name.text()},
+        "select count(*) from " + quote_name(aggregate.name) + " as t where " +
+            condition.sql(ordered_key_sql(aggregate, "t")),
+        condition.params());
     look.rows += static_cast<std::uint64_t>(rows.integer(0, 0));
     look.cells += static_cast<std::uint64_t>(rows.integer(0, 0)) * aggregate.cells();
     from = keys.to;
@@ -202,40 +265,58 @@ bool PgVerify::compare(PgTransaction& transaction, AggregateIndex index, VerifyL
   return true;
 }
 
+namespace {
+
+void begin_repeatable(PgTransaction& transaction) {
+  transaction.run_sql({"set the isolation", ""},
+                      "set transaction isolation level repeatable read, read only");
+}
+
+}  // namespace
+
 std::optional<VerifyLook> PgVerify::look(std::span<const AggregateIndex> aggregates,
                                          const std::function<bool(std::uint64_t)>& going_on) {
-  PgConnection& connection = session_.get();
+  PgConnection& target = session_.get();
+  PgConnection& source = source_ ? source_->get() : target;
   VerifyLook look;
   {
-    PgTransaction transaction(connection);
-    transaction.run_sql({"set the isolation", ""},
-                        "set transaction isolation level repeatable read, read only");
-    read_state(transaction, look);
+    PgTransaction cells(target);
+    begin_repeatable(cells);
+    read_state(cells, look);
+    std::optional<PgTransaction> rows;
+    if (source_) begin_repeatable(rows.emplace(source));
+    const Snapshots snapshots{cells, rows ? *rows : cells};
+    const SqlResult snapshot =
+        snapshots.source.run_sql({"take the snapshot", ""}, "select pg_current_snapshot()::text");
+    const Lsn restart = look.snapshot.restart;
+    look.snapshot = parse_snapshot(snapshot.text(0, 0));
+    look.snapshot.restart = restart;
     for (const AggregateIndex index : aggregates) {
-      if (!compare(transaction, index, look, going_on)) return std::nullopt;
+      if (!compare(snapshots, index, look, going_on)) return std::nullopt;
     }
-    transaction.commit();
+    if (rows) rows->commit();
+    cells.commit();
   }
   // Rule F1: the end of the log, then an id that is given out after it.
   {
-    PgTransaction transaction(connection);
+    PgTransaction transaction(source);
     const SqlResult end = transaction.run_sql({"read the end of the log", ""},
                                               "select pg_current_wal_insert_lsn() - '0/0'::pg_lsn");
     look.snapshot.inserted = Lsn(static_cast<std::uint64_t>(end.integer(0, 0)));
     transaction.commit();
   }
-  PgTransaction transaction(connection);
+  PgTransaction transaction(source);
   const SqlResult next =
       transaction.run_sql({"take an id", ""}, "select pg_current_xact_id()::text");
   look.snapshot.next = static_cast<std::uint64_t>(next.integer(0, 0));
   transaction.commit();
-  backend_ = connection.backend_pid();
+  backend_ = source.backend_pid();
   inserted_ = look.snapshot.inserted;
   return look;
 }
 
 bool PgVerify::all_sent() {
-  PgConnection& connection = session_.get();
+  PgConnection& connection = source_ ? source_->get() : session_.get();
   if (connection.backend_pid() != backend_) {
     throw WorldError(ErrorKind::kRetry,
                      "the connection to the database was lost: what was looked at may be gone");

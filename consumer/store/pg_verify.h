@@ -19,7 +19,8 @@ namespace tidemark {
 
 struct PgVerifyOptions {
   PgOptions pg;
-  std::string slot;  // Debezium's replication slot
+  std::string slot;                      // Debezium's replication slot
+  std::optional<PgOptions> source = {};  // where the rows are, if elsewhere (F10)
 };
 
 // The state as one snapshot shows it.
@@ -52,17 +53,28 @@ class PgVerify {
  private:
   void prepare(PgConnection& connection);
   void read_state(PgTransaction& transaction, VerifyLook& look) const;
+  // One snapshot of cells and rows; with two databases one of each, the source's the later one: it
+  // saw all that the cells hold (rule F2).
+  struct Snapshots {
+    PgTransaction& target;
+    PgTransaction& source;  // the same with one database
+  };
   // False: stopped.
-  bool compare(PgTransaction& transaction, AggregateIndex index, VerifyLook& look,
+  bool compare(const Snapshots& snapshots, AggregateIndex index, VerifyLook& look,
                const std::function<bool(std::uint64_t)>& going_on) const;
-  void compare_counters(PgTransaction& transaction, AggregateIndex index, const KeySet& keys,
+  std::optional<std::string> range_end(const Snapshots& snapshots, AggregateIndex index,
+                                       const std::optional<std::string>& from) const;
+  void compare_counters(const Snapshots& snapshots, AggregateIndex index, const KeySet& keys,
                         VerifyLook& look) const;
-  void compare_recounted(PgTransaction& transaction, AggregateIndex index, const KeySet& keys,
+  void compare_across(const Snapshots& snapshots, AggregateIndex index, const KeySet& keys,
+                      VerifyLook& look) const;
+  void compare_recounted(const Snapshots& snapshots, AggregateIndex index, const KeySet& keys,
                          VerifyLook& look) const;
 
   const Declaration& declaration_;
   std::string slot_;
   PgSession session_;
+  std::optional<PgSession> source_;
   int backend_ = 0;  // that looked
   Lsn inserted_;     // of the last look
 };

@@ -36,7 +36,8 @@ constexpr const char* kRangesSql = R"(
 with added as (
   insert into tidemark.suspect_ranges as s (aggregate, counter, cause, not_before)
   select b.aggregate, b.counter, b.cause,
-         case when b.cause = $4::text then pg_current_xact_id()::text::bigint end
+         case when b.cause = $4::text
+              then coalesce($5::bigint, pg_current_xact_id()::text::bigint) end
     from unnest($1::text[], $2::text[], $3::text[]) as b(aggregate, counter, cause)
   on conflict (aggregate, counter) do update
      set pass = null, not_before = greatest(s.not_before, excluded.not_before)
@@ -78,7 +79,7 @@ std::size_t add_suspects(PgTransaction& transaction, const Declaration& declarat
 }
 
 void add_ranges(PgTransaction& transaction, const Declaration& declaration,
-                std::span<const SuspectRange> ranges) {
+                std::span<const SuspectRange> ranges, std::optional<std::uint64_t> source_id) {
   if (ranges.empty()) return;
   std::vector<SuspectRange> sorted(ranges.begin(), ranges.end());
   std::ranges::sort(sorted);
@@ -91,8 +92,10 @@ void add_ranges(PgTransaction& transaction, const Declaration& declaration,
     counters.add(aggregate.cell_name(range.counter));
     causes.add(cause_name(range.cause));
   }
-  transaction.run("add_ranges", {aggregates.take(), counters.take(), causes.take(),
-                                 std::string(cause_name(SuspectCause::kParked))});
+  transaction.run("add_ranges",
+                  {aggregates.take(), counters.take(), causes.take(),
+                   std::string(cause_name(SuspectCause::kParked)),
+                   source_id ? std::optional(std::to_string(*source_id)) : std::nullopt});
 }
 
 }  // namespace tidemark

@@ -124,6 +124,13 @@ class Stack:
         standby.start()
         return standby
 
+    def server(self, name: str) -> Postgres:
+        """Another running server, with a history of its own."""
+        server = Postgres(self.folder, name=name, fsync=False)
+        self._extra.append(server)
+        server.start()
+        return server
+
     def free_port(self) -> int:
         """A port for a member's HTTP."""
         return ports.reserve()

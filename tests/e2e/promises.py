@@ -49,7 +49,7 @@ def verdict(world, *arguments):
 def verify_beside_writers(world):
     """Again and again while writers write and passes go round: right. A wrong cell under lag: found, with its size."""
     with recounting(world, 41, pass_every_ms=SELDOM_MS, seconds=12) as load:
-        world.wait_recounted()
+        world.wait_recounted_once()
         cells = lag = passing = 0
         for _ in range(4):
             code, said = verdict(world)

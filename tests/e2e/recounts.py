@@ -105,7 +105,7 @@ def leads(world, member):
 def drift_by_hand(world):
     """A cell made wrong while its events are on their way: right afterwards, reported once, with its exact size."""
     with recounting(world, 23, pass_every_ms=3_600_000) as load:
-        world.wait_recounted()
+        world.wait_recounted_once()
         (user,), = world.sql("select user_id from aggregate_user where follower_count > 3 order by 1 limit 1")
         world.sql(f"update aggregate_user set follower_count = follower_count + {DRIFT} where user_id = %s", (user,))
         answer = world.command("recount", "--full")
@@ -180,7 +180,7 @@ def odd_changes(world):
 def partitions_added(world):
     """Redelivered keys land where nothing was seen of them: recounted until producers know the new partitions."""
     with recounting(world, 28, pass_every_ms=3_600_000, copies=("follows", "reposts", "saves")) as load:
-        world.wait_recounted()
+        world.wait_recounted_once()
         for table in ("follows", "reposts"):
             world.client.alter_partitions(world.topic(table), 5)
         time.sleep(1)
@@ -196,7 +196,7 @@ def partitions_added(world):
 def records_lost(world):
     """Records purged before they were read: said, all recounted, and right without an operator."""
     with recounting(world, 29, pass_every_ms=3_600_000) as load:
-        world.wait_recounted()
+        world.wait_recounted_once()
         for member in world.members:
             member.stop()
         stored, topic = world.applied(), world.topic("follows")

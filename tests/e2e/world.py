@@ -30,7 +30,7 @@ PARTITIONS = 2
 DRAIN_S_MAX = 120    # for a slow machine; past this something is stuck
 COMMAND_S_MAX = 90
 SESSION_MS = 4000    # a killed member's partitions wait so long for their new owner
-SILENCE_MS = 1000
+SILENCE_MS = 500
 PRODUCERS_MS = 4000  # Connect's producer looks at the topics each second here
 NEXT_XID = (1 << 32) - 600_000  # so that ids come again while scenarios run
 STACK_SETTINGS = {"group.min.session.timeout.ms": "1000"}
@@ -99,6 +99,9 @@ class World:
         # leave nothing to the stream. They count without a recounter.
         self.recounted = False
         self.pass_every_ms = 3_600_000
+        self.cells = stack.postgres  # the server of the cells and of Tidemark's state
+        self.schemas = os.path.join(REPO, "schemas")
+        self.settings = ""           # more of a member's configuration
 
     def topic(self, table):
         return f"{self.name}.public.{table}"
@@ -122,7 +125,7 @@ class World:
     def make_connector(self, logical_keys=True):
         self.connector = self.name
         self.recounted = True
-        self.sql(f"create table {SIGNALS} (id varchar(42) primary key, type varchar(32) not null, data varchar(2048))")
+        self.rows_sql(f"create table {SIGNALS} (id varchar(42) primary key, type varchar(32) not null, data varchar(2048))")
         self.stack.connect.create_connector(self.name, debezium_config(
             self.stack.postgres, self.name, [f"public.{table}" for table in TABLES] + [SIGNALS], prefix=self.name,
             slot=self.name, publication=self.name, message_key_columns=LOGICAL_KEYS if logical_keys else "",
@@ -132,7 +135,7 @@ class World:
         """A member's configuration; `kafka` are further librdkafka properties."""
         settings = {"bootstrap.servers": self.stack.kafka.bootstrap, "group.id": group or self.name,
                     "session.timeout.ms": str(SESSION_MS), "heartbeat.interval.ms": "500"} | (kafka or {})
-        postgres = self.stack.postgres
+        postgres = self.cells
         path = self.stack.path(f"{self.name}-{name}.toml")
         with open(path, "w", encoding="utf-8") as out:
             out.write("[kafka]\n" + "".join(f'"{key}" = "{value}"\n' for key, value in settings.items()))
@@ -145,7 +148,7 @@ connection = "{connection or postgres.dsn(self.name, "tidemark_run")}"
 migrate_connection = "{postgres.dsn(self.name, "tidemark_migrate")}"
 
 [schemas]
-path = "{schemas or os.path.join(REPO, "schemas")}"
+path = "{schemas or self.schemas}"
 
 [recount]
 enabled = {"true" if self.recounted else "false"}
@@ -154,6 +157,7 @@ every_ms = {self.pass_every_ms}
 producers_ms = {PRODUCERS_MS}
 silence_ms = {SILENCE_MS}
 
+{self.settings}
 [http]
 listen = "127.0.0.1:{port}"
 {limits}""")
@@ -198,6 +202,10 @@ listen = "127.0.0.1:{port}"
 
     # -- asking
     def sql(self, text, parameters=None):
+        return self.cells.execute(text, parameters, dbname=self.name)
+
+    def rows_sql(self, text, parameters=None):
+        """On the server of the watched tables and of Debezium's slot."""
         return self.stack.postgres.execute(text, parameters, dbname=self.name)
 
     def ends(self):
@@ -249,11 +257,11 @@ listen = "127.0.0.1:{port}"
 
     def wait_streamed(self):
         """Until Debezium has sent all that is committed now."""
-        (last,), = self.sql("select pg_current_wal_insert_lsn()")
+        (last,), = self.rows_sql("select pg_current_wal_insert_lsn()")
 
         def passed():
-            self.sql("select pg_logical_emit_message(true, 'e2e', 'passed')")
-            return self.sql("select 1 from pg_replication_slots where slot_name = %s and confirmed_flush_lsn >= %s",
+            self.rows_sql("select pg_logical_emit_message(true, 'e2e', 'passed')")
+            return self.rows_sql("select 1 from pg_replication_slots where slot_name = %s and confirmed_flush_lsn >= %s",
                             (self.name, last))
         wait_until(passed, DRAIN_S_MAX, "Debezium's slot at the last commit")
 
@@ -267,6 +275,18 @@ listen = "127.0.0.1:{port}"
     def wait_more(self, count=1, timeout_s=60):
         """Until so many more records are applied; only while traffic goes on."""
         self.wait_records(self.records_applied() + count, timeout_s)
+
+    def wait_recounted_once(self):
+        """While changes go on: until nothing is suspect as a whole, and all that the recounts until then saw has arrived."""
+        def done(sql, *parameters):
+            def look():
+                self.check_members()
+                return self.sql(sql, parameters)[0][0]
+            return look
+        wait_until(done("select not exists (select from tidemark.suspect_ranges)"), DRAIN_S_MAX, "all is recounted once")
+        (newest,), = self.sql("select coalesce(max(id), 0) from tidemark.fences")
+        wait_until(done("select not exists (select from tidemark.fences where id <= %s)", newest), DRAIN_S_MAX,
+                   "what the recounts saw has arrived")
 
     def wait_recounted(self):
         """Until nothing is suspect and all that recounts saw has arrived."""

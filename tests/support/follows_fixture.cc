@@ -10,8 +10,9 @@ namespace {
 
 constexpr std::chrono::milliseconds kPatience{2'000};
 
-PgStoreOptions recounted(PgStoreOptions options) {
+PgStoreOptions recounted(PgStoreOptions options, const std::optional<PgOptions>& source) {
   options.recounted = true;
+  options.source = source;
   return options;
 }
 
@@ -45,11 +46,19 @@ Declaration with_follows() {
   return declaration;
 }
 
-FollowsTest::FollowsTest()
-    : store_(follows_, recounted(store_options())),
-      recount_(follows_, {options(), "no_such_slot"}),
+FollowsTest::FollowsTest(const std::optional<PgOptions>& source)
+    : rows_(source ? std::make_unique<PgConnection>(*source) : nullptr),
+      store_(follows_, recounted(store_options(), source)),
+      recount_(follows_, {options(), "no_such_slot", source}),
       fold_(follows_, NotNewPolicy::kSuspect) {
-  sql(kFollowsSchema);
+  if (source) {
+    rows_sql(kSmallSchema);
+    rows_sql(
+        "drop table public.aggregate_playlist, public.aggregate_tag, public.aggregate_user,"
+        " public.aggregate_uuid");
+    sql("drop table public.playlists");
+  }
+  rows_sql(kFollowsSchema);
   migrate({options(), "counters", ""}, follows_);
   claim();
 }
@@ -62,10 +71,10 @@ void FollowsTest::claim() {
 }
 
 Change FollowsTest::follow(int id, int followee) {
-  const std::string both = sql("with row as (insert into public.follows values (" +
-                               std::to_string(id) + ", " + std::to_string(followee) +
-                               ", true) returning id) select pg_current_xact_id()::xid, "
-                               "pg_current_wal_insert_lsn() - '0/0' from row");
+  const std::string both = rows_sql("with row as (insert into public.follows values (" +
+                                    std::to_string(id) + ", " + std::to_string(followee) +
+                                    ", true) returning id) select pg_current_xact_id()::xid, "
+                                    "pg_current_wal_insert_lsn() - '0/0' from row");
   const auto bar = both.find('|');
   Change change;
   change.table = TableIndex(0);

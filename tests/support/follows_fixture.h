@@ -4,6 +4,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
@@ -22,10 +23,16 @@ extern const char* const kFollowsSchema;
 inline constexpr const char* kFollowers =
     "select user_id, followers from public.aggregate_user order by 1";
 
-// A migrated database with follows, claimed, everything suspect as at a start.
+// A migrated database with follows, claimed, everything suspect as at a start. With a source, the
+// watched tables are there and nowhere else (F10).
 class FollowsTest : public StoreTest {
  protected:
-  FollowsTest();
+  explicit FollowsTest(const std::optional<PgOptions>& source = std::nullopt);
+
+  // sql() where the rows are.
+  std::string rows_sql(const std::string& text) {
+    return rows_ ? run_sql(*rows_, text) : sql(text);
+  }
 
   void claim();
   // Inserts a live row, and gives the event that it makes: its transaction and its place in the
@@ -47,6 +54,7 @@ class FollowsTest : public StoreTest {
   void settle();
 
   const Declaration follows_ = with_follows();
+  std::unique_ptr<PgConnection> rows_;  // to the source
   PgStore store_;
   PgRecount recount_;
   Fold fold_;

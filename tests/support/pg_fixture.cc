@@ -115,8 +115,8 @@ StoreTest::StoreTest()
   sql(kSmallSchema);
 }
 
-std::string StoreTest::sql(const std::string& text) {
-  const SqlResult rows = superuser_.run_alone("test", text);
+std::string StoreTest::run_sql(PgConnection& connection, const std::string& text) {
+  const SqlResult rows = connection.run_alone("test", text);
   std::string out;
   for (std::size_t row = 0; row < rows.rows(); ++row) {
     if (row > 0) out += ",";

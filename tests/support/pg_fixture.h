@@ -52,7 +52,8 @@ class StoreTest : public ::testing::Test {
   StoreTest();
 
   // Runs SQL as the superuser, committed; rows as "a|b,c|d", NULL as "null".
-  std::string sql(const std::string& text);
+  std::string sql(const std::string& text) { return run_sql(superuser_, text); }
+  static std::string run_sql(PgConnection& connection, const std::string& text);
   // Waits, with a bound, until the backend waits for a lock; asks through `holder`, which holds it.
   static void await_blocked(PgTransaction& holder, int backend_pid);
 

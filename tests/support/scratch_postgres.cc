@@ -147,7 +147,13 @@ ScratchPostgres& ScratchPostgres::instance() {
   return server;
 }
 
-ScratchPostgres::ScratchPostgres() : owner_(getpid()) {
+ScratchPostgres& ScratchPostgres::another() {
+  static ScratchPostgres server("wal_writer_delay=10s");
+  return server;
+}
+
+ScratchPostgres::ScratchPostgres(std::string setting)
+    : setting_(std::move(setting)), owner_(getpid()) {
   for (int i = 0; i < kStartsMax; ++i) {
     if (start()) return;
     show_log(folder_ / "log");
@@ -165,27 +171,28 @@ bool ScratchPostgres::start() {
   port_ = free_port();
   const fs::path data = folder_ / "data";
   if (!init_database(data, folder_ / "log")) return false;
-  const Words server = as_server_user({std::string(kBin) + "postgres",
-                                       "-D",
-                                       data.string(),
-                                       "-p",
-                                       std::to_string(port_),
-                                       "-c",
-                                       "listen_addresses=127.0.0.1",
-                                       "-c",
-                                       "unix_socket_directories=" + folder_.string(),
-                                       "-c",
-                                       "fsync=off",
-                                       "-c",
-                                       "full_page_writes=off",
-                                       "-c",
-                                       "wal_level=logical",
-                                       "-c",
-                                       "max_prepared_transactions=10",
-                                       "-c",
-                                       "shared_buffers=64MB",
-                                       "-c",
-                                       "timezone=UTC"});
+  Words server = as_server_user({std::string(kBin) + "postgres",
+                                 "-D",
+                                 data.string(),
+                                 "-p",
+                                 std::to_string(port_),
+                                 "-c",
+                                 "listen_addresses=127.0.0.1",
+                                 "-c",
+                                 "unix_socket_directories=" + folder_.string(),
+                                 "-c",
+                                 "fsync=off",
+                                 "-c",
+                                 "full_page_writes=off",
+                                 "-c",
+                                 "wal_level=logical",
+                                 "-c",
+                                 "max_prepared_transactions=10",
+                                 "-c",
+                                 "shared_buffers=64MB",
+                                 "-c",
+                                 "timezone=UTC"});
+  if (!setting_.empty()) server.insert(server.end(), {"-c", setting_});
   Words watchdog = {"/bin/sh", "-c", kWatchdogScript, folder_.string()};
   watchdog.insert(watchdog.end(), server.begin(), server.end());
 

@@ -18,6 +18,9 @@ class ScratchPostgres {
   // The process's server. Started by the first call; CHECK-fails when it can't be, with the
   // server's log on stderr. Not thread-safe before the first call has returned.
   static ScratchPostgres& instance();
+  // A second one, with transaction ids and a log of its own; its log is written to disk only when
+  // somebody asks for it.
+  static ScratchPostgres& another();
 
   ScratchPostgres(const ScratchPostgres&) = delete;
   ScratchPostgres& operator=(const ScratchPostgres&) = delete;
@@ -33,10 +36,11 @@ class ScratchPostgres {
   int port() const { return port_; }
 
  private:
-  ScratchPostgres();
+  explicit ScratchPostgres(std::string setting = "");
   bool start();
   void stop();
 
+  std::string setting_;  // one more, "name=value"; empty: none
   std::filesystem::path folder_;
   int port_ = 0;
   pid_t owner_;          // a forked child has a copy of us, and must leave the server alone

@@ -1,0 +1,44 @@
+// The source, where it is another database than the target (DESIGN F10): what a batch asks of it.
+//
+// Rows, the transactions that wrote them, their log and Debezium's slot are in the source; cells,
+// offsets, fences and turns in the target. Ids and LSNs that are stored are the source's.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "consumer/core/declaration.h"
+#include "consumer/core/fence.h"
+#include "consumer/store/apply_sql.h"
+#include "consumer/store/pg.h"
+
+namespace tidemark {
+
+// For each lookup of the aggregate a parameter of upsert_sql's behind the counters' (see
+// LookupsFrom::kParameters): the values for these keys, an array literal.
+void prepare_lookups(PgConnection& source, const Declaration& declaration);
+void add_lookups(PgTransaction& source, const Declaration& declaration, AggregateIndex aggregate,
+                 SqlParams& params);
+
+// Why two databases can't serve the declaration; empty: they can.
+std::string refused_with_a_source(const Declaration& declaration);
+
+// One connection, made when first needed and anew after it broke; one thread. Throws WorldError.
+class SourceDatabase {
+ public:
+  // `declaration` must outlive it.
+  SourceDatabase(const Declaration& declaration, PgOptions options);
+
+  // Rule F8: see read_history; as of the connection in use.
+  std::string history();
+  // Rule F2: xmax and running ids of now, and an id that was given out after it.
+  SourceSnapshot snapshot();
+  void add_lookups(AggregateIndex aggregate, SqlParams& params);
+
+ private:
+  const Declaration& declaration_;
+  std::string history_;
+  PgSession session_;
+};
+
+}  // namespace tidemark
