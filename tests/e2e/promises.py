@@ -13,7 +13,7 @@ from ops.stack import wait_until
 
 from kills import is_stopped
 from observer import Observer
-from recounts import DRIFT, figures, finish_load, passes, recounting
+from recounts import DRIFT, calm, figures, finish_load, passes, rarely_recounted, recounting
 from world import COMMAND_S_MAX, demand
 
 SELDOM_MS = 3_600_000
@@ -23,8 +23,8 @@ HELD_S = 1.2             # below a batch's lock_timeout
 SNAPSHOT = ("saves", "tracks")
 PLAYLISTS, OWNERS = 2_000, 40
 MOVES = 97               # one playlist of so many moves in a transaction
-MOVES_S = 6
-MOVES_PASS_MS = 1_500
+MOVES_S = 9
+MOVES_PASS_MS = 4_000
 MOVES_PAUSE_S = 0.02     # so that the stream keeps up, and fences go
 INTERRUPTED_S = 0.15
 FROZEN_S = 2.0           # below a member's session timeout
@@ -55,7 +55,7 @@ def verify_beside_writers(world):
             code, said = verdict(world)
             demand(code == 0 and not said["drift"], f"verify ended with {code}: {said['drift'][:5]}")
             cells, lag, passing = said["cells"], lag + said["records_of_lag"], passing + said["passing_cells"]
-        (user,), = world.sql("select user_id from aggregate_user where follower_count > 3 order by 1 limit 1")
+        user = rarely_recounted(world)
         world.sql("update aggregate_user set follower_count = follower_count + %s where user_id = %s", (DRIFT, user))
         code, said = verdict(world)
         found = [(one["counter"], one["key"], one["difference"]) for one in said["drift"]]
@@ -226,6 +226,9 @@ def money_moves(world):
         time.sleep(MOVES_PAUSE_S)
     world.wait_streamed()
     world.wait_applied()
+    calm(world)
+    world.wait_recounted()
+    time.sleep(1)
     observer.stop()
     sums = [sum(value for cell, value in reading.cells.items() if cell[1] == "playlist_count")
             for reading in observer.readings if not reading.fences]

@@ -102,11 +102,18 @@ def leads(world, member):
     return member.metrics().get("tidemark_recount_rows_total", 0) > 0 or member.exit_code() is not None
 
 
+def rarely_recounted(world):
+    """A user with followers and no tracks: another's row may be recounted, for its genre, before it is looked at."""
+    (user,), = world.sql("select user_id from aggregate_user where follower_count > 3 and user_id not in"
+                         " (select owner_id from tracks) order by 1 limit 1")
+    return user
+
+
 def drift_by_hand(world):
     """A cell made wrong while its events are on their way: right afterwards, reported once, with its exact size."""
     with recounting(world, 23, pass_every_ms=3_600_000) as load:
         world.wait_recounted_once()
-        (user,), = world.sql("select user_id from aggregate_user where follower_count > 3 order by 1 limit 1")
+        user = rarely_recounted(world)
         world.sql(f"update aggregate_user set follower_count = follower_count + {DRIFT} where user_id = %s", (user,))
         answer = world.command("recount", "--full")
         demand(answer.code == 0, f"recount ended with {answer.code}: {answer.err}")
