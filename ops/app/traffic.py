@@ -176,13 +176,16 @@ class Writer:
         self.session = Session(traffic, f"writer {number}")
         self.actors = [u for u in range(1, options.users + 1) if u % options.writers == number]
         self.likely = {table: [] for table in RELATIONS}
-        first_new = options.users + 51  # the 50 ids between act without ever having a users row
-        self.next_user = first_new + (number - first_new) % options.writers
+        self.next_user = self.first_newcomer()
         self.next_track = options.tracks + 1 + (number - options.tracks - 1) % options.writers
         self.next_playlist = options.playlists + 1 + (number - options.playlists - 1) % options.writers
         self.actions = [self.relate, self.toggle, self.several_tables, self.noop, self.history, self.soft_delete, self.hard_delete,
                         self.savepoints, self.rolled_back, self.events, self.profiles, self.owned, self.newcomers]
         self.weights = [24, 30, 10, 5, 9, 3, 2, 4, 2, 4, 3, 5, 2]
+
+    def first_newcomer(self):
+        first = self.traffic.options.users + 51  # the 50 ids between act without ever having a users row
+        return first + (self.number - first) % self.traffic.options.writers
 
     # -- drawing
     def skewed(self, n, power=3.0):
@@ -542,10 +545,13 @@ class Traffic:
         self._changes_seeded = self._counts.changes
         step = self.options.seconds / (len(self.options.copies) + 1)
         self._copies = [(self._started + step * (i + 1), table) for i, table in enumerate(self.options.copies)]
-        for worker in [Writer(self, n) for n in range(self.options.writers)] + [Chain(self)]:
+        for worker in self.workers():
             thread = threading.Thread(target=self._guard, args=(worker,), daemon=True)
             self._threads.append(thread)
             thread.start()
+
+    def workers(self):
+        return [Writer(self, n) for n in range(self.options.writers)] + [Chain(self)]
 
     def _guard(self, worker):
         try:

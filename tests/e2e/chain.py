@@ -18,8 +18,8 @@ CHURN_ROUNDS = 5
 class Load:
     """Traffic on the world's source tables while a scenario works its fault."""
 
-    def __init__(self, world, seed, seconds=SECONDS, copies=("follows", "saves")):
-        self.run = traffic.Traffic(world.stack.postgres.dsn(world.name), traffic.Options(
+    def __init__(self, world, seed, seconds=SECONDS, copies=("follows", "saves"), kind=traffic.Traffic):
+        self.run = kind(world.stack.postgres.dsn(world.name), traffic.Options(
             seed=seed, seconds=seconds, changes_min=CHANGES_MIN * seconds // SECONDS, users=600, tracks=400,
             playlists=150, copies=copies))
         self.run.seed()

@@ -1,30 +1,42 @@
 """Challenges on the real chain: two members derive while they are killed or freeze.
 
-All must be as ops/app/derivation.py derives it from nothing.
+All must be as ops/app/derivation.py derives it from nothing, and ops/app/announced.py counts it: challenges, their
+rewards and milestones.
 """
 
 import glob
 import os
 
-import derivation
-import psycopg2
+import growing
+import traffic
 from ops.stack import wait_until
 
+import past
 from chain import Load
 from kills import is_stopped
-from world import DRAIN_S_MAX, REPO, demand
+from replays import replay
+from world import DRAIN_S_MAX, PARTITIONS, REPO, demand
 
 SECONDS = 15
 STATE_S_MAX = 40
 ALWAYS = {"fp", "m", "p", "r", "rd", "u"}  # rv and cs need a verified user of 600, who may not have come
+BEGUN = """
+select (select count(*) from tidemark.progress where touch_below <> 9223372036854775807),
+       (select count(*) from tidemark.suspect_ranges)
+"""
+COUNTS = 5  # followers; reposts and saves of tracks, and of playlists
+PASS_EVERY_MS = 3_000
 WAITING = """
 select (select count(*) from tidemark.dirty),
        (select count(*) from tidemark.sweeps where requested or phase is not null)
 """
 
 
-def _begin(world, seed, kills=()):
-    """The chain with every challenge on, the reward triggers, two members and running load."""
+def _begin(world, seed, kills=(), kind=traffic.Traffic):
+    """The chain with every challenge on, the reward triggers, two members and running load.
+
+    All was recounted once before the load begins: what a first recount finds is not announced.
+    """
     world.make_database()
     world.sql("update challenges set active = true")
     for path in sorted(glob.glob(os.path.join(REPO, "sql", "rewards", "*.sql"))):
@@ -36,46 +48,72 @@ def _begin(world, seed, kills=()):
         world.member(kill=kill)
     for _ in range(2 - len(kills)):
         world.member()
-    load = Load(world, seed, seconds=SECONDS)
+    partitions = PARTITIONS * len(world.tables)
+    wait_until(lambda: world.sql(BEGUN) == [(partitions, 0)], STATE_S_MAX, "the first recount of everything")
+    load = Load(world, seed, seconds=SECONDS, kind=kind)
     world.wait_more(500)
     return load
 
 
-def _finish(world, load):
+def _finish(world, load, grown=False):
     try:
         figures = load.finish()
     finally:
         load.abandon()
     world.wait_streamed()
     world.wait_applied()
+    world.wait_recounted()
 
     def derived():
         world.check_members()
         return world.sql(WAITING) == [(0, 0)]
     wait_until(derived, DRAIN_S_MAX, "nobody dirty and no sweep going on")
-    connection = psycopg2.connect(world.stack.postgres.dsn(world.name))
-    try:
-        differences = derivation.compare(connection, grown=False)
-    finally:
-        connection.close()
+    differences = past.differences(world, grown)
     demand(not differences, f"{len(differences)} differ from a derivation from nothing:\n  "
            + "\n  ".join(differences[:10]))
     by_challenge = world.sql("select challenge_id, count(*) filter (where is_complete), count(*) from user_challenges"
                              " group by 1 order by 1")
     missing = ALWAYS - {challenge for challenge, _, _ in by_challenge}
     demand(not missing, f"no rows of {missing}: the traffic tells nothing of them")
+    (rewards,), = world.sql("select count(*) from notification where type not like 'milestone%'")
+    (milestones, counts), = world.sql("select count(*), count(distinct name) from milestones")
+    demand(counts == COUNTS, f"milestones of {counts} counts only: the traffic crosses too few thresholds")
     told = " ".join(f"{challenge} {complete}/{rows}" for challenge, complete, rows in by_challenge)
-    return f"{figures}; complete of all: {told}; {world.verify()}"
+    return (f"{figures}; complete of all: {told}; {rewards} rewards and {milestones} milestones told; "
+            f"{world.verify()}")
 
 
 def members_killed(world):
-    """kill -9 of each member in turn, while it derives."""
+    """kill -9 of each member in turn, while it derives, and recounts go round."""
+    world.pass_every_ms = PASS_EVERY_MS
     load = _begin(world, 31)
+    _kill_each(world)
+    return _finish(world, load)
+
+
+def _kill_each(world):
     for member in world.members:
         wait_until(lambda: len(world.owners()) == 2, STATE_S_MAX, "both members own partitions")
         member.kill9()
         world.wait_more(200)
         member.start()
+
+
+def only_grown(world):
+    """Rows are only added: after kill -9 of each member all is equal to a derivation from nothing, but for times."""
+    load = _begin(world, 34, kind=growing.Traffic)
+    _kill_each(world)
+    return _finish(world, load, grown=True)
+
+
+def replayed(world):
+    """Everything comes a second time while members come and go: nothing is paid or announced again."""
+    load = _begin(world, 35)
+    replay(world, "--from", "beginning")
+    guest = world.member()
+    wait_until(lambda: len(world.owners()) == 3, STATE_S_MAX, "three members own partitions")
+    guest.stop()
+    replay(world, "--from", "beginning")
     return _finish(world, load)
 
 
@@ -107,4 +145,6 @@ SCENARIOS = {
     "challenges-killed-at-claim": killed_while_deriving("X14"),
     "challenges-killed-at-commit": killed_while_deriving("X15"),
     "challenges-frozen": frozen_while_deriving,
+    "challenges-only-grown": only_grown,
+    "challenges-replayed": replayed,
 }

@@ -5,6 +5,7 @@ transaction went, under which epoch, and when. `verify` ends a scenario: the cou
 by ops/app/checker.py, and the applied offsets are demanded to be whole.
 """
 
+import contextlib
 import dataclasses
 import json
 import os
@@ -17,6 +18,7 @@ REPO = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)
 sys.path[:0] = [path for path in (REPO, os.path.join(REPO, "ops", "app")) if path not in sys.path]
 
 import checker  # noqa: E402
+import psycopg2  # noqa: E402
 from ops.stack import Client, StackError, debezium_config, wait_until  # noqa: E402
 
 TABLES = ("reposts", "saves", "follows", "user_events", "users", "tracks", "playlists", "remixes")
@@ -207,6 +209,10 @@ listen = "127.0.0.1:{port}"
     def rows_sql(self, text, parameters=None):
         """On the server of the watched tables and of Debezium's slot."""
         return self.stack.postgres.execute(text, parameters, dbname=self.name)
+
+    def session(self):
+        """A connection of the application's owner, for a `with`."""
+        return contextlib.closing(psycopg2.connect(self.stack.postgres.dsn(self.name)))
 
     def ends(self):
         return {(self.topic(table), partition): end for table in TABLES
