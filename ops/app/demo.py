@@ -11,6 +11,7 @@ import sys
 import tempfile
 import threading
 import time
+from contextlib import closing
 
 APP = os.path.dirname(os.path.abspath(__file__))
 REPO = os.path.dirname(os.path.dirname(APP))
@@ -19,6 +20,7 @@ sys.path[:0] = [REPO, APP]
 import psycopg2  # noqa: E402
 
 import checker  # noqa: E402
+import derivation  # noqa: E402
 import stage  # noqa: E402
 import traffic  # noqa: E402
 from ops.stack.process import StackError  # noqa: E402
@@ -136,7 +138,8 @@ class Demo:
     # -- the end
     def drain(self):
         """Until Tidemark applied everything that is committed. First the slot passes the last commit: then all is in
-        Kafka. Then the stored offsets pass the ends read after that. Then no cell waits for its recount."""
+        Kafka. Then the stored offsets pass the ends read after that. Then no cell waits for its recount, and no user to
+        be derived."""
         say("waiting until the stream is drained")
         deadline = time.monotonic() + DRAIN_S_MAX
         (last,), = self.stage.sql("select pg_current_wal_insert_lsn()")
@@ -144,6 +147,7 @@ class Demo:
         ends = self.stage.end_offsets()
         self.wait(deadline, lambda: self.lag(ends, self.stage.applied()), "Tidemark has not applied everything yet")
         self.wait(deadline, self.stage.suspects, "cells still wait for their recount")
+        self.wait(deadline, self.stage.dirty, "users still wait for their challenges")
 
     def wait(self, deadline, behind, text):
         """Until behind() is nothing; shows the progress meanwhile."""
@@ -160,6 +164,17 @@ class Demo:
                 self.progress()
                 say(f"         {text}: {left}")
             time.sleep(POLL_S)
+
+    def check_challenges(self):
+        """Challenges and their rewards, derived from nothing by other code. True when all is right."""
+        complete, rewards, milestones = self.stage.told()
+        say(f"challenges completed: {complete}; users were told of {rewards} rewards and {milestones} milestones")
+        with closing(psycopg2.connect(self.stage.dsn)) as connection:
+            differences = derivation.compare(connection, grown=False)
+        for difference in differences[:derivation.SHOWN_MAX]:
+            say(difference)
+        say(f"challenges and rewards that differ from a derivation from nothing: {len(differences)}")
+        return not differences
 
     def check(self):
         self.progress()
@@ -197,8 +212,9 @@ def main():
         scene.start()
         demo.drive()
         demo.drain()
+        right = demo.check_challenges()
         result = demo.check()
-        good = result.good
+        good = right and result.good
     except KeyboardInterrupt:
         say("interrupted")
     except (stage.DemoFailed, StackError, RuntimeError, OSError, psycopg2.Error) as error:

@@ -1,4 +1,5 @@
 """What the demo plays on: Postgres with the application's tables, Kafka, Connect with Debezium, and two members."""
+import glob
 import os
 
 from ops.stack import ports, warden
@@ -87,6 +88,8 @@ class Stage:
         self.postgres.create_database("app")
         self.postgres.psql(os.path.join(REPO, "ops", "app", "schema.sql"), "app")
         self.postgres.psql(os.path.join(REPO, "sql", "roles.sql"), "app")
+        for path in sorted(glob.glob(os.path.join(REPO, "sql", "rewards", "*.sql"))):
+            self.postgres.psql(path, "app")
 
     def _make_connector(self):
         for table in TABLES:
@@ -162,6 +165,19 @@ level = "info"
         (there,), = self.sql("select to_regclass('tidemark.suspects') is not null")
         count = self.sql("select count(*) from tidemark.suspects")[0][0] if there else 0
         return f"{count} suspect cells" if count else None
+
+    def dirty(self):
+        """How many users wait to be derived, None when none does and no sweep looks for more."""
+        (users, sweeps), = self.sql("select (select count(*) from tidemark.dirty),"
+                                    " (select count(*) from tidemark.sweeps where requested or phase is not null)")
+        return f"{users} users to derive, {sweeps} sweeps" if users or sweeps else None
+
+    def told(self):
+        """What users have been told: completed challenges by id, rewards, milestones."""
+        complete = self.sql("select challenge_id, count(*) from user_challenges where is_complete group by 1 order by 1")
+        (rewards, milestones), = self.sql(
+            "select (select count(*) from notification where type not like 'milestone%'), (select count(*) from milestones)")
+        return " ".join(f"{id_} {count}" for id_, count in complete), rewards, milestones
 
     def check_members(self):
         for member in self.members:
