@@ -24,8 +24,10 @@ CaseRunner::CaseRunner(const Declaration& declaration, CaseWorld& world, CaseBat
       batches_(batches),
       decoder_(declaration, {}),
       fold_(declaration, NotNewPolicy::kDrop),
-      expected_{
-          {"suspects", json::object()}, {"ranges", json::object()}, {"parked", json::object()}} {}
+      expected_{{"suspects", json::object()},
+                {"ranges", json::object()},
+                {"parked", json::object()},
+                {"milestones", json::object()}} {}
 
 void CaseRunner::run(const CaseFile& file) {
   const std::string path = "tests/cases/" + file.name + ".txt";
@@ -43,6 +45,7 @@ void CaseRunner::run(const CaseFile& file) {
   EXPECT_EQ(world_.suspects(), expected_["suspects"]);
   EXPECT_EQ(world_.ranges(), expected_["ranges"]);
   EXPECT_EQ(world_.parked(), expected_["parked"]);
+  check_milestones();
 }
 
 void CaseRunner::play(const CaseStep& step) {
@@ -98,8 +101,9 @@ bool CaseRunner::play_trouble(const CaseStep& step) {
   } else if (step.verb == "lose" && step.name == "reply") {
     lose_reply_ = true;
   } else if (step.verb == "source") {
-    world_.add_source_row(declaration_.table(table_index(step.name)),
-                          filled(step.name, step.value));
+    world_.add_source_row({"public", step.name}, filled(step.name, step.value));
+  } else if (step.verb == "recount") {
+    recount(step);
   } else {
     return false;
   }
@@ -123,6 +127,9 @@ bool CaseRunner::play_question(const CaseStep& step) {
   } else if (step.verb == "parked") {
     expected_[step.verb] = step.value;
     EXPECT_EQ(world_.parked(), step.value);
+  } else if (step.verb == "milestones") {
+    expected_[step.verb] = step.value;
+    check_milestones();
   } else if (step.verb == "progress") {
     EXPECT_EQ(world_.progress(), step.value);
   } else {
@@ -144,6 +151,19 @@ void CaseRunner::check_rows(const CaseStep& step) {
       EXPECT_EQ(row.at(column), value) << step.name << " " << key << " " << column;
     }
   }
+}
+
+void CaseRunner::check_milestones() {
+  const json found = world_.milestones();
+  if (found.is_null()) return;
+  EXPECT_EQ(found, expected_["milestones"]);
+}
+
+void CaseRunner::recount(const CaseStep& step) {
+  apply_all();
+  std::vector<std::string> keys;
+  for (const json& key : step.value) keys.push_back(key.dump());
+  world_.recount(aggregate_index(step.name), keys);
 }
 
 // --- records -----------------------------------------------------------------------------------
@@ -229,11 +249,15 @@ TableIndex CaseRunner::table_index(const std::string& name) const {
   throw std::runtime_error("no table '" + name + "' is declared");
 }
 
-const Aggregate& CaseRunner::aggregate(const std::string& name) const {
-  for (const Aggregate& declared : declaration_.aggregates) {
-    if (declared.name.name == name) return declared;
+AggregateIndex CaseRunner::aggregate_index(const std::string& name) const {
+  for (std::uint32_t i = 0; i < declaration_.aggregates.size(); ++i) {
+    if (declaration_.aggregates[i].name.name == name) return AggregateIndex(i);
   }
   throw std::runtime_error("no aggregate '" + name + "' is declared");
+}
+
+const Aggregate& CaseRunner::aggregate(const std::string& name) const {
+  return declaration_.aggregate(aggregate_index(name));
 }
 
 // --- batches -----------------------------------------------------------------------------------

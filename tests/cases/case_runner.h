@@ -26,7 +26,11 @@ class CaseWorld {
   virtual nlohmann::json ranges() = 0;
   virtual nlohmann::json parked() = 0;
   virtual nlohmann::json progress() = 0;
-  virtual void add_source_row(const Table& table, const nlohmann::json& row) = 0;
+  // What is announced, with who is told; null: a store that announces nothing.
+  virtual nlohmann::json milestones() = 0;
+  virtual void add_source_row(const QualifiedName& table, const nlohmann::json& row) = 0;
+  // Recounts the rows of these keys.
+  virtual void recount(AggregateIndex aggregate, const std::vector<std::string>& keys) = 0;
 };
 
 enum class CaseBatches : std::uint8_t { kAsWritten, kOneByOne };
@@ -64,11 +68,14 @@ class CaseRunner {
   void feed(const Message& message);
   void apply_batch();
   void check_rows(const CaseStep& step);
+  void check_milestones();
+  void recount(const CaseStep& step);
 
   nlohmann::json filled(const std::string& table, const nlohmann::json& row) const;
   std::optional<std::string> key_of(const std::string& table, const nlohmann::json& row) const;
   std::size_t partition_of(const std::string& table);
   TableIndex table_index(const std::string& name) const;
+  AggregateIndex aggregate_index(const std::string& name) const;
   const Aggregate& aggregate(const std::string& name) const;
 
   const Declaration& declaration_;
@@ -88,7 +95,7 @@ class CaseRunner {
   bool fenced_ = false;      // the next batch must be
   bool lose_reply_ = false;  // of the next batch
   std::size_t duplicates_ = 0;
-  nlohmann::json expected_;  // suspects, ranges and parked, as last asked
+  nlohmann::json expected_;  // suspects, ranges, parked and milestones, as last asked
 };
 
 }  // namespace tidemark::testing

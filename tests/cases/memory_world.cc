@@ -62,7 +62,9 @@ class MemoryWorld final : public CaseWorld {
     return out;
   }
 
-  void add_source_row(const Table&, const json&) override {}
+  json milestones() override { return nullptr; }
+  void add_source_row(const QualifiedName&, const json&) override {}
+  void recount(AggregateIndex, const std::vector<std::string>&) override {}
 
  private:
   FakeDatabase database_;

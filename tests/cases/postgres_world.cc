@@ -1,10 +1,13 @@
 #include <fmt/format.h>
 
+#include <chrono>
 #include <fstream>
 #include <sstream>
 
+#include "consumer/core/check.h"
 #include "consumer/core/recount_sql.h"
 #include "consumer/store/migrate.h"
+#include "consumer/store/pg_recount.h"
 #include "consumer/store/pg_store.h"
 #include "tests/cases/case_worlds.h"
 #include "tests/support/scratch_postgres.h"
@@ -54,7 +57,7 @@ std::string schema_of(const Declaration& declaration) {
 class PostgresWorld final : public CaseWorld {
  public:
   PostgresWorld(const Declaration& declaration, const PgOptions& options, const std::string& schema)
-      : superuser_(options) {
+      : superuser_(options), declaration_(declaration), recount_options_{options, "no_such_slot"} {
     superuser_.run_alone("make the tables", "set search_path = public; " + schema);
     migrate({.pg = options, .group_id = "cases", .run_role = ""}, declaration);
     store_ = std::make_unique<PgStore>(
@@ -88,11 +91,26 @@ class PostgresWorld final : public CaseWorld {
   json progress() override {
     return object("select topic || '[' || partition || ']', next_offset from tidemark.progress");
   }
-  void add_source_row(const Table& table, const json& row) override {
+  json milestones() override {
+    if (!query("select to_json(to_regclass('public.milestones') is not null)")[0].get<bool>())
+      return nullptr;
+    return object(
+        "select m.name || '[' || m.id || '] ' || m.threshold,"
+        " json_build_array(m.blocknumber, m.slot, m.\"timestamp\", n.user_ids)"
+        " from public.milestones as m left join public.notification as n on n.group_id ="
+        " 'milestone:' || m.name || ':id:' || m.id || ':threshold:' || m.threshold");
+  }
+  void recount(AggregateIndex aggregate, const std::vector<std::string>& keys) override {
+    if (!recount_) recount_ = std::make_unique<PgRecount>(declaration_, recount_options_);
+    const SliceResult slice =
+        recount_->recount(aggregate, KeySet{.listed = keys}, std::chrono::seconds(2), nullptr);
+    TIDEMARK_CHECK(slice.taken);
+  }
+  void add_source_row(const QualifiedName& table, const json& row) override {
     superuser_.run_alone(
         "add a row",
         fmt::format("insert into {0} select * from json_populate_record(null::{0}, {1})",
-                    quote_name(table.name), quote_literal(row.dump())));
+                    quote_name(table), quote_literal(row.dump())));
   }
 
  private:
@@ -109,7 +127,10 @@ class PostgresWorld final : public CaseWorld {
   }
 
   PgConnection superuser_;
+  const Declaration& declaration_;
+  PgRecountOptions recount_options_;
   std::unique_ptr<PgStore> store_;
+  std::unique_ptr<PgRecount> recount_;  // made by the first recount
 };
 
 }  // namespace
