@@ -210,7 +210,7 @@ void add_derive(CLI::App& app, const CommonOptions& common, Action& action) {
 
 void add_drift(CLI::App& app, const CommonOptions& common, Action& action) {
   CLI::App* drift =
-      app.add_subcommand("drift", "Cells that were wrong, for another reason than lag.");
+      app.add_subcommand("drift", "What was wrong, for another reason than lag.");
   drift->require_subcommand(1);
   CLI::App* list = drift->add_subcommand("list", "The newest, a line each.");
   static tidemark::DriftListCommand command;

@@ -69,6 +69,27 @@ ExitCode recount_whole(Recounting& recounting, PgRecount& store,
   return done ? ExitCode::kOk : ExitCode::kTryAgain;
 }
 
+// "no row", "complete" or "3 steps".
+std::string state_of(const std::optional<std::string>& challenge) {
+  if (!challenge) return "no row";
+  const nlohmann::json row = nlohmann::json::parse(*challenge);
+  if (row.at("is_complete").get<bool>()) return "complete";
+  const nlohmann::json& steps = row.at("current_step_count");
+  return fmt::format("{} steps", steps.is_null() ? 0 : steps.get<std::int64_t>());
+}
+
+void print_drift(const DriftRow& row) {
+  if (row.became) {
+    fmt::print("{}  {}  challenge {} of {}: {} instead of {}\n", row.id, row.found_at, row.counter,
+               row.key, state_of(row.was), state_of(row.became));
+    return;
+  }
+  fmt::print("{}  {}  {}.{} of {}: {} off", row.id, row.found_at, row.aggregate, row.counter,
+             row.key, row.difference);
+  if (row.expected && row.found) fmt::print(" ({} instead of {})", *row.found, *row.expected);
+  fmt::print("\n");
+}
+
 }  // namespace
 
 ExitCode recount_command(const CommonOptions& common, const RecountCommand& command) {
@@ -102,17 +123,16 @@ ExitCode drift_list_command(const CommonOptions& common, const DriftListCommand&
           {"key", row.key}, {"difference", row.difference}, {"found_at", row.found_at}};
       if (row.expected) entry["expected"] = *row.expected;
       if (row.found) entry["found"] = *row.found;
+      if (row.became) {
+        entry["was"] = row.was ? nlohmann::json::parse(*row.was) : nlohmann::json(nullptr);
+        entry["became"] = nlohmann::json::parse(*row.became);
+      }
       list.push_back(std::move(entry));
     }
     fmt::print("{}\n", list.dump(2));
     return ExitCode::kOk;
   }
-  for (const DriftRow& row : rows) {
-    fmt::print("{}  {}  {}.{} of {}: {} off", row.id, row.found_at, row.aggregate, row.counter,
-               row.key, row.difference);
-    if (row.expected && row.found) fmt::print(" ({} instead of {})", *row.found, *row.expected);
-    fmt::print("\n");
-  }
+  for (const DriftRow& row : rows) print_drift(row);
   fmt::print("{} of {} rows of drift\n", rows.size(), admin.counts().drift);
   return ExitCode::kOk;
 }

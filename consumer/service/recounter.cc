@@ -191,24 +191,35 @@ void Recounter::look_at_topics() {
 void Recounter::drop_fences() {
   const std::vector<OutstandingFence> fences = store_.fences();
   observer_.on_fences(fences.size());
-  if (fences.empty()) return draining_.reset();
-  if (!draining_) {
-    const std::optional<Lsn> confirmed = store_.slot_confirmed();
-    watch_slot(fences.front().id, confirmed.has_value());
-    if (!confirmed) return;  // fences stay: slower, never wrong
+  if (fences.empty()) draining_.reset();
+  const std::vector<OutstandingFence> corrections = store_.corrections();
+  if (corrections.empty()) settling_.reset();
+  if (fences.empty() && corrections.empty()) return;
+  const std::optional<Lsn> confirmed = store_.slot_confirmed();
+  if (!fences.empty() && !draining_) watch_slot(fences.front().id, confirmed.has_value());
+  if (!confirmed) return;  // fences stay: slower, never wrong
+  for (const DriftRow& drift : store_.drop_fences(all_arrived(fences, *confirmed, draining_))) {
+    observer_.on_drift(drift);
+  }
+  const std::vector<std::int64_t> settled = all_arrived(corrections, *confirmed, settling_);
+  for (const DriftRow& drift : store_.drop_corrections(settled)) observer_.on_drift(drift);
+}
+
+std::vector<std::int64_t> Recounter::all_arrived(const std::vector<OutstandingFence>& fences,
+                                                 Lsn confirmed, std::optional<Draining>& draining) {
+  if (!draining) {
     std::vector<std::int64_t> passed;
     Lsn end;
     for (const OutstandingFence& fence : fences) {
-      if (fence.inserted > *confirmed) continue;
+      if (fence.inserted > confirmed) continue;
       passed.push_back(fence.id);
       end = std::max(end, fence.inserted);
     }
-    if (passed.empty()) return;
-    draining_.emplace(std::move(passed), Arrival(end, options_.silence));
+    if (passed.empty()) return {};
+    draining.emplace(std::move(passed), Arrival(end, options_.silence));
   }
-  if (!arrived(draining_->arrival)) return;
-  for (const DriftRow& drift : store_.drop_fences(draining_->fences)) observer_.on_drift(drift);
-  draining_.reset();
+  if (!arrived(draining->arrival)) return {};
+  return std::exchange(draining, std::nullopt)->fences;
 }
 
 bool Recounter::arrived(Arrival& arrival) {

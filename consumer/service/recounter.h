@@ -86,6 +86,9 @@ class Recounter {
   void drop_fences();
   void watch_slot(std::int64_t oldest, bool visible);
   bool arrived(Arrival& arrival);
+  // Ids of those whose changes are all applied; empty while some are on their way.
+  std::vector<std::int64_t> all_arrived(const std::vector<OutstandingFence>& fences, Lsn confirmed,
+                                        std::optional<Draining>& draining);
   // Single keys and ranges cost differently, and so do aggregates.
   SliceSizer& sizer(AggregateIndex aggregate, bool listed);
   bool sleep(std::chrono::milliseconds wait);
@@ -103,7 +106,8 @@ class Recounter {
   Steady::time_point widen_at_{};
   Steady::time_point look_at_topics_at_{};
   std::optional<Draining> draining_;
-  std::int64_t oldest_fence_ = 0;  // and since when it has been
+  std::optional<Draining> settling_;  // corrections of sweeps, in the same way
+  std::int64_t oldest_fence_ = 0;     // and since when it has been
   Steady::time_point oldest_since_{};
 
   std::mutex mutex_;

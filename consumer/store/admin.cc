@@ -49,7 +49,7 @@ select (select count(*) from tidemark.suspects), (select count(*) from tidemark.
 
 constexpr const char* kDriftSql = R"(
 select id, aggregate, counter, key, expected, found, difference,
-       to_char(found_at, 'YYYY-MM-DD"T"HH24:MI:SS"Z"')
+       to_char(found_at, 'YYYY-MM-DD"T"HH24:MI:SS"Z"'), was, became
   from tidemark.drift order by id desc limit $1::bigint)";
 
 std::uint64_t unsigned_bits(std::int64_t stored) { return std::bit_cast<std::uint64_t>(stored); }
@@ -160,17 +160,26 @@ StateCounts Admin::counts() {
           unsigned_bits(rows.integer(0, 6))};
 }
 
-std::vector<DriftRow> Admin::list_drift(std::size_t limit) {
-  const SqlResult rows =
-      run_one(session_, {"list_drift", "tidemark.drift"}, kDriftSql, {std::to_string(limit)});
+std::vector<DriftRow> drift_rows(const SqlResult& rows) {
+  const auto text = [&](std::size_t row, std::size_t column) {
+    return rows.is_null(row, column) ? std::nullopt
+                                     : std::optional(std::string(rows.text(row, column)));
+  };
   std::vector<DriftRow> drift;
   for (std::size_t row = 0; row < rows.rows(); ++row) {
     drift.push_back({rows.integer(row, 0), std::string(rows.text(row, 1)),
                      std::string(rows.text(row, 2)), std::string(rows.text(row, 3)),
                      rows.optional_integer(row, 4), rows.optional_integer(row, 5),
-                     rows.integer(row, 6), std::string(rows.text(row, 7))});
+                     rows.integer(row, 6), std::string(rows.text(row, 7)), text(row, 8),
+                     text(row, 9)});
   }
   return drift;
+}
+
+std::vector<DriftRow> Admin::list_drift(std::size_t limit) {
+  const SqlResult rows =
+      run_one(session_, {"list_drift", "tidemark.drift"}, kDriftSql, {std::to_string(limit)});
+  return drift_rows(rows);
 }
 
 }  // namespace tidemark

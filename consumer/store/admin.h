@@ -44,7 +44,8 @@ struct ParkedDetail {
   std::optional<std::string> payload;  // bytes, at most ParkedRecord::kPayloadBytesMax
 };
 
-// A cell that was wrong for another reason than lag; see tidemark.drift.
+// A cell that was wrong for another reason than lag, or a challenge's row that only a sweep set
+// right; see tidemark.drift.
 struct DriftRow {
   std::int64_t id = 0;
   std::string aggregate;
@@ -54,7 +55,14 @@ struct DriftRow {
   std::optional<std::int64_t> found;
   std::int64_t difference = 0;  // expected - found
   std::string found_at;         // ISO, UTC
+  // Of a challenge's row, as JSON: before the sweep (none: it was not there) and after it. A cell
+  // has neither.
+  std::optional<std::string> was;
+  std::optional<std::string> became;
 };
+
+// Of rows of all these columns, in this order.
+std::vector<DriftRow> drift_rows(const SqlResult& rows);
 
 struct StateCounts {
   std::uint64_t suspect_cells = 0;

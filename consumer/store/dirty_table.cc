@@ -32,6 +32,11 @@ on conflict (user_id) do update
        swept = d.swept and excluded.swept
  where not d.rules @> excluded.rules or (d.swept and not excluded.swept))";
 
+constexpr const char* kForgetSql = R"(
+delete from tidemark.corrections as c
+ where exists (select from unnest($1::bigint[], $2::smallint[]) as b(user_id, rule)
+                where b.user_id = any(c.users) and ($3::text[])[b.rule] = c.rule))";
+
 constexpr const char* kRequestSql = R"(
 update tidemark.sweeps set requested = true
  where rule in (select rule from tidemark.sweeps where rule = any($1::text[]) and not requested
@@ -57,12 +62,30 @@ std::string names_of(const Declaration& declaration) {
   return names.take();
 }
 
+// What a sweep corrected ahead of these changes is explained by them. In a statement of its own,
+// after the marks: these have waited for who derives the users, and what that one corrected is
+// seen.
+void forget_corrections(PgTransaction& transaction, const Declaration& declaration,
+                        const std::vector<UserMark>& marks) {
+  if (!transaction.run("any_correction", {}).boolean(0, 0)) return;
+  ArrayLiteral users(marks.size());
+  ArrayLiteral rules(marks.size(), 2);
+  for (const auto& [user, rule] : marks) {
+    users.add(user);
+    rules.add(rule.value + 1);
+  }
+  transaction.run("forget_corrections", {users.take(), rules.take(), names_of(declaration)});
+}
+
 }  // namespace
 
 void prepare_marks(PgConnection& connection, const Declaration& declaration) {
   if (declaration.rules.empty()) return;
   connection.prepare({"read_rules", "public.challenges"}, kRulesSql);
   connection.prepare({"mark_users", "tidemark.dirty"}, kMarkSql);
+  connection.prepare({"any_correction", "tidemark.corrections"},
+                     "select exists (select from tidemark.corrections)");
+  connection.prepare({"forget_corrections", "tidemark.corrections"}, kForgetSql);
   connection.prepare({"request_sweeps", "tidemark.sweeps"}, kRequestSql);
   for (std::uint32_t r = 0; r < declaration.rules.size(); ++r) {
     const Rule& rule = declaration.rules[r];
@@ -139,7 +162,9 @@ std::size_t add_marks(PgTransaction& transaction, const Declaration& declaration
       marks.emplace_back(user, dirty.rule);
     }
   }
-  return mark_users(transaction, declaration, std::move(marks), false);
+  const std::size_t marked = mark_users(transaction, declaration, marks, false);
+  if (!marks.empty()) forget_corrections(transaction, declaration, marks);
+  return marked;
 }
 
 void request_sweeps(PgTransaction& transaction, const Declaration& declaration,

@@ -138,7 +138,8 @@ std::string state_grants_sql(std::string_view role) {
          "grant select, insert, update on tidemark.passes" + to +
          "grant select, insert on tidemark.drift" + to +
          "grant select, insert, update, delete on tidemark.replays, tidemark.dirty" + to +
-         "grant select, update on tidemark.sweeps" + to;
+         "grant select, update on tidemark.sweeps" + to +
+         "grant select, insert, delete on tidemark.corrections" + to;
 }
 
 }  // namespace tidemark

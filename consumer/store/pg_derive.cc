@@ -1,7 +1,9 @@
 #include "consumer/store/pg_derive.h"
 
 #include <algorithm>
+#include <functional>
 #include <limits>
+#include <map>
 #include <regex>
 #include <utility>
 
@@ -65,13 +67,38 @@ select rule, coalesce(phase, 0), at, phase is null from tidemark.sweeps
  order by phase is null, rule limit 1 for update skip locked)";
 
 constexpr const char* kBeginSweepSql = R"(
-update tidemark.sweeps set requested = false, begun_at = now(), marked = 0 where rule = $1::text)";
+update tidemark.sweeps
+   set repair = requested, requested = false, begun_at = now(), marked = 0
+ where rule = $1::text)";
 
 constexpr const char* kMoveSweepSql = R"(
 update tidemark.sweeps
    set phase = $2::integer, at = $3::bigint, marked = marked + $4::bigint,
        ended_at = case when $2::integer is null then now() else ended_at end
  where rule = $1::text)";
+
+// Completed rows are frozen: only others can be corrected.
+constexpr const char* kBeforeSql = R"(
+select specifier, jsonb_build_object('is_complete', is_complete, 'current_step_count',
+       current_step_count, 'completed_blocknumber', completed_blocknumber)
+  from public.user_challenges
+ where user_id = any($1::bigint[]) and challenge_id = $2::text and not is_complete)";
+
+// The log's end is read after the rule's snapshot was taken: what that saw lies below it.
+constexpr const char* kCorrectedSql = R"(
+insert into tidemark.corrections (rule, users, specifier, was, became, inserted, offsets)
+select $1::text, case when $5::boolean then array[c.user_id::bigint] else $2::bigint[] end,
+       c.specifier, w.was::jsonb,
+       jsonb_build_object('is_complete', c.is_complete, 'current_step_count', c.current_step_count,
+                          'completed_blocknumber', c.completed_blocknumber),
+       pg_current_wal_insert_lsn() - '0/0'::pg_lsn,
+       (select jsonb_object_agg(topic || '[' || partition || ']', next_offset)
+          from tidemark.progress)
+  from unnest($3::text[], $4::text[]) as w(specifier, was)
+  join public.user_challenges as c on c.challenge_id = $1::text and c.specifier = w.specifier
+ where not exists (select from tidemark.sweeps as s
+                    where s.rule = $1::text and (s.requested or s.repair))
+ order by c.specifier)";
 
 constexpr const char* kLowerSql = R"(
 update public.indexing_checkpoints set last_checkpoint = $2::bigint
@@ -164,6 +191,8 @@ void PgDerive::prepare(PgConnection& connection) {
   connection.prepare({"next_sweep", "tidemark.sweeps"}, kNextSweepSql);
   connection.prepare({"begin_sweep", "tidemark.sweeps"}, kBeginSweepSql);
   connection.prepare({"move_sweep", "tidemark.sweeps"}, kMoveSweepSql);
+  connection.prepare({"before_sweep", "public.user_challenges"}, kBeforeSql);
+  connection.prepare({"note_corrections", "tidemark.corrections"}, kCorrectedSql);
   for (std::uint32_t r = 0; r < declaration_.rules.size(); ++r) {
     const Rule& rule = declaration_.rules[r];
     if (!rule.first.empty()) {
@@ -234,17 +263,58 @@ std::vector<RuleRun> PgDerive::run(PgTransaction& transaction, const Claim& clai
 
 RuleRun PgDerive::run(PgTransaction& transaction, RuleIndex rule, const Claim& claimed) {
   RuleRun run{.rule = rule, .users = claimed.by_rule[rule.value]};
-  const std::string users = array_of(run.users);
-  const auto begun = Steady::now();
-  if (!declaration_.rule(rule).first.empty()) transaction.run(first_name(rule), {users});
-  const SqlResult rows = transaction.run(rule_name(rule), {users, declaration_.rule(rule).name});
-  run.took = std::chrono::duration_cast<std::chrono::microseconds>(Steady::now() - begun);
-  run.written = rows.rows();
-  for (std::size_t row = 0; row < rows.rows(); ++row) {
-    run.completed += rows.boolean(row, 2) ? 1 : 0;
-    run.swept += std::ranges::binary_search(claimed.swept, rows.integer(row, 0)) ? 1 : 0;
+  std::vector<std::int64_t> marked;
+  std::vector<std::int64_t> swept;
+  for (const std::int64_t user : run.users) {
+    (std::ranges::binary_search(claimed.swept, user) ? swept : marked).push_back(user);
   }
+  if (!marked.empty()) derive_rule(transaction, marked, run);
+  if (!swept.empty()) derive_swept(transaction, swept, run);
   return run;
+}
+
+SqlResult PgDerive::derive_rule(PgTransaction& transaction, const std::vector<std::int64_t>& users,
+                                RuleRun& run) {
+  const Rule& rule = declaration_.rule(run.rule);
+  const std::string list = array_of(users);
+  const auto begun = Steady::now();
+  if (!rule.first.empty()) transaction.run(first_name(run.rule), {list});
+  SqlResult rows = transaction.run(rule_name(run.rule), {list, rule.name});
+  run.took += std::chrono::duration_cast<std::chrono::microseconds>(Steady::now() - begun);
+  run.written += rows.rows();
+  for (std::size_t row = 0; row < rows.rows(); ++row) run.completed += rows.boolean(row, 2) ? 1 : 0;
+  return rows;
+}
+
+// Apart from the others, as a row may be another user's than the one it was derived for.
+void PgDerive::derive_swept(PgTransaction& transaction, const std::vector<std::int64_t>& users,
+                            RuleRun& run) {
+  const std::string& name = declaration_.rule(run.rule).name;
+  const std::string list = array_of(users);
+  const SqlResult stood = transaction.run("before_sweep", {list, name});
+  std::map<std::string, std::string, std::less<>> before;
+  for (std::size_t row = 0; row < stood.rows(); ++row) {
+    before.emplace(stood.text(row, 0), stood.text(row, 1));
+  }
+  const SqlResult rows = derive_rule(transaction, users, run);
+  if (rows.rows() == 0) return;
+  run.swept += rows.rows();
+  ArrayLiteral specifiers;
+  ArrayLiteral were;
+  for (std::size_t row = 0; row < rows.rows(); ++row) {
+    specifiers.add(rows.text(row, 1));
+    const auto found = before.find(rows.text(row, 1));
+    if (found == before.end()) {
+      were.add_null();
+    } else {
+      were.add(std::string_view(found->second));
+    }
+  }
+  // Where users are looked up from what changed, a row may be another's than who was derived.
+  const bool own = std::ranges::all_of(declaration_.rule(run.rule).dirty,
+                                       [](const auto& source) { return source.via.empty(); });
+  transaction.run("note_corrections",
+                  {name, list, specifiers.take(), were.take(), own ? "t" : "f"});
 }
 
 void PgDerive::finish(PgTransaction& transaction, const Claim& claimed) {

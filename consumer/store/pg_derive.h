@@ -33,7 +33,7 @@ struct RuleRun {
   std::chrono::microseconds took{0};
   std::size_t written = 0;    // rows of public.user_challenges
   std::size_t completed = 0;  // of them, those that are complete now
-  std::size_t swept = 0;      // of them, those of users whom only a periodic sweep marked
+  std::size_t swept = 0;      // of them, those of users whom only a sweep marked
 };
 
 // A rule that can't be derived for one user. The mark stays, and is tried again later.
@@ -99,6 +99,10 @@ class PgDerive {
   Claim claim(PgTransaction& transaction);
   std::vector<RuleRun> run(PgTransaction& transaction, const Claim& claim);
   RuleRun run(PgTransaction& transaction, RuleIndex rule, const Claim& claim);
+  SqlResult derive_rule(PgTransaction& transaction, const std::vector<std::int64_t>& users,
+                        RuleRun& run);
+  void derive_swept(PgTransaction& transaction, const std::vector<std::int64_t>& users,
+                    RuleRun& run);
   void resize(std::chrono::microseconds held);
   void finish(PgTransaction& transaction, const Claim& claim);
   void derive_alone(std::int64_t user, Derived& derived);

@@ -130,6 +130,10 @@ class PgRecount {
   std::vector<StoredOffset> stored_offsets();
   // To be called when all that they saw has been consumed (rule F9). Gives what stays unexplained.
   std::vector<DriftRow> drop_fences(std::span<const std::int64_t> fences);
+  // What sweeps corrected and no change explains yet (DESIGN 5, C3): as fences, until all that lies
+  // below their LSN has been consumed.
+  std::vector<OutstandingFence> corrections();
+  std::vector<DriftRow> drop_corrections(std::span<const std::int64_t> corrections);
 
  private:
   struct Row;
@@ -139,6 +143,8 @@ class PgRecount {
   void prepare(PgConnection& connection);
   void prepare_source(PgConnection& connection);
   static void prepare_queue(PgConnection& connection);
+  static void prepare_corrections(PgConnection& connection);
+  static std::vector<OutstandingFence> outstanding(const SqlResult& rows);
   void touch_until(PgTransaction& transaction, const std::vector<std::string>& topics, Lsn until);
   Lsn log_end();
   Lsn floor_of(const SourceSnapshot& snapshot);

@@ -85,7 +85,7 @@ select c.aggregate, c.counter, c.key, c.expected, c.expected - c.remaining, c.re
                       and r.counter = c.counter)
  order by c.aggregate, c.counter, c.key
 returning id, aggregate, counter, key, expected, found, difference,
-          to_char(found_at, 'YYYY-MM-DD"T"HH24:MI:SS"Z"'))";
+          to_char(found_at, 'YYYY-MM-DD"T"HH24:MI:SS"Z"'), was, became)";
 
 // Partitions that the group has not read yet have nothing to distrust.
 constexpr const char* kSettleSql = R"(
@@ -175,6 +175,7 @@ void PgRecount::prepare_queue(PgConnection& connection) {
                      "select topic, partition, next_offset, mark_commit, mark_lsn"
                      " from tidemark.progress");
   connection.prepare({"drop_fences", "tidemark.fences"}, kDropSql);
+  prepare_corrections(connection);
   connection.prepare({"unsettled", "tidemark.progress"},
                      "select exists (select from tidemark.progress"
                      " where touch_below = 9223372036854775807)");
@@ -455,6 +456,10 @@ std::vector<bool> PgRecount::repairs_of(PgTransaction& transaction, AggregateInd
 std::vector<OutstandingFence> PgRecount::fences() {
   PgTransaction transaction(target_.get());
   const SqlResult rows = transaction.run("fence_ends", {});
+  return outstanding(rows);
+}
+
+std::vector<OutstandingFence> PgRecount::outstanding(const SqlResult& rows) {
   std::vector<OutstandingFence> fences;
   for (std::size_t row = 0; row < rows.rows(); ++row) {
     fences.push_back({rows.integer(row, 0), Lsn(static_cast<std::uint64_t>(rows.integer(row, 1)))});
@@ -492,14 +497,7 @@ std::vector<DriftRow> PgRecount::drop_fences(std::span<const std::int64_t> fence
   const SqlResult rows = transaction.run("drop_fences", {array_of(fences)});
   transaction.run("new_version", {new_turn_version()});  // members stop asking them
   transaction.commit();
-  std::vector<DriftRow> drift;
-  for (std::size_t row = 0; row < rows.rows(); ++row) {
-    drift.push_back({rows.integer(row, 0), std::string(rows.text(row, 1)),
-                     std::string(rows.text(row, 2)), std::string(rows.text(row, 3)),
-                     rows.optional_integer(row, 4), rows.optional_integer(row, 5),
-                     rows.integer(row, 6), std::string(rows.text(row, 7))});
-  }
-  return drift;
+  return drift_rows(rows);
 }
 
 }  // namespace tidemark

@@ -26,9 +26,12 @@ class Load:
         self.run.start()
         self._ends = time.monotonic() + seconds
 
+    def wait(self):
+        self.run.stopping.wait(max(0.0, self._ends - time.monotonic()))
+
     def finish(self):
         """The rest of the traffic's time; then its figures."""
-        self.run.stopping.wait(max(0.0, self._ends - time.monotonic()))
+        self.wait()
         self.run.stop()
         counts = self.run.counts()
         return f"{counts.changes} changes, {counts.key_changes} key changes"

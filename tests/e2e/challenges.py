@@ -4,8 +4,10 @@ All must be as ops/app/derivation.py derives it from nothing, and ops/app/announ
 rewards and milestones.
 """
 
+import contextlib
 import glob
 import os
+import threading
 
 import growing
 import traffic
@@ -26,6 +28,7 @@ select (select count(*) from tidemark.progress where touch_below <> 922337203685
 """
 COUNTS = 5  # followers; reposts and saves of tracks, and of playlists
 PASS_EVERY_MS = 3_000
+SWEEP_EVERY_S = 1.0
 WAITING = """
 select (select count(*) from tidemark.dirty),
        (select count(*) from tidemark.sweeps where requested or phase is not null)
@@ -84,11 +87,31 @@ def _finish(world, load, grown=False):
 
 
 def members_killed(world):
-    """kill -9 of each member in turn, while it derives, and recounts go round."""
+    """kill -9 of each member in turn, while it derives, and recounts and sweeps go round: these are ahead of the
+    stream, which is no drift."""
     world.pass_every_ms = PASS_EVERY_MS
     load = _begin(world, 31)
-    _kill_each(world)
+    with _sweeping(world):
+        _kill_each(world)
+        load.wait()
     return _finish(world, load)
+
+
+@contextlib.contextmanager
+def _sweeping(world):
+    """Periodic sweeps of all rules, one after the other."""
+    ended = threading.Event()
+
+    def sweep():
+        while not ended.wait(SWEEP_EVERY_S):
+            world.sql("update tidemark.sweeps set begun_at = now() - interval '2 days'")
+    thread = threading.Thread(target=sweep)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
 
 
 def _kill_each(world):
@@ -103,7 +126,24 @@ def only_grown(world):
     """Rows are only added: after kill -9 of each member all is equal to a derivation from nothing, but for times."""
     load = _begin(world, 34, kind=growing.Traffic)
     _kill_each(world)
-    return _finish(world, load, grown=True)
+    figures = _finish(world, load, grown=True)
+    _sweep_finds(world)
+    return figures
+
+
+def _sweep_finds(world):
+    """A row that was lost without a change: the next sweep sets it right, and says so once."""
+    (user, specifier), = world.sql("delete from user_challenges where specifier = (select min(specifier) from "
+                                   "user_challenges where challenge_id = 'm') and challenge_id = 'm' "
+                                   "returning user_id, specifier")
+    world.sql("update tidemark.sweeps set begun_at = now() - interval '2 days' where rule = 'm'")
+    wait_until(lambda: world.sql("select 1 from tidemark.drift"), STATE_S_MAX, "drift of a lost row")
+    found = world.sql("select aggregate, counter, key, was is null, became->>'is_complete' from tidemark.drift")
+    demand(found == [("public.user_challenges", "m", specifier, True, "true")], f"drift: {found}")
+    demand(world.sql("select 1 from user_challenges where challenge_id = 'm' and user_id = %s and is_complete", (user,)),
+           "the row is not there again")
+    listed = world.command("drift", "list")
+    demand(f"challenge m of {specifier}: no row instead of complete" in listed.out, listed.out + listed.err)
 
 
 def replayed(world):
