@@ -32,6 +32,14 @@ void PgRecount::prepare_corrections(PgConnection& connection) {
   connection.prepare({"drop_corrections", "tidemark.corrections"}, kDropSql);
 }
 
+std::vector<OutstandingFence> PgRecount::outstanding(const SqlResult& rows) {
+  std::vector<OutstandingFence> fences;
+  for (std::size_t row = 0; row < rows.rows(); ++row) {
+    fences.push_back({rows.integer(row, 0), Lsn(static_cast<std::uint64_t>(rows.integer(row, 1)))});
+  }
+  return fences;
+}
+
 std::vector<OutstandingFence> PgRecount::corrections() {
   PgTransaction transaction(target_.get());
   return outstanding(transaction.run("correction_ends", {}));

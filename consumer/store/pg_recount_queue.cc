@@ -459,14 +459,6 @@ std::vector<OutstandingFence> PgRecount::fences() {
   return outstanding(rows);
 }
 
-std::vector<OutstandingFence> PgRecount::outstanding(const SqlResult& rows) {
-  std::vector<OutstandingFence> fences;
-  for (std::size_t row = 0; row < rows.rows(); ++row) {
-    fences.push_back({rows.integer(row, 0), Lsn(static_cast<std::uint64_t>(rows.integer(row, 1)))});
-  }
-  return fences;
-}
-
 std::optional<Lsn> PgRecount::slot_confirmed() {
   PgTransaction transaction(source_.get());
   const SqlResult rows = transaction.run("slot_confirmed", {slot_});
