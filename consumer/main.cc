@@ -8,7 +8,9 @@
 
 #include "consumer/service/commands.h"
 #include "consumer/service/derive_command.h"
+#include "consumer/service/doctor_command.h"
 #include "consumer/service/exit_code.h"
+#include "consumer/service/parked_commands.h"
 #include "consumer/service/rebuild_command.h"
 #include "consumer/service/recount_commands.h"
 #include "consumer/service/replay_commands.h"
@@ -28,7 +30,8 @@ constexpr const char* kDescription =
     "  tidemark status   --config tidemark.toml     how far each partition is, what is wrong";
 
 constexpr const char* kFooter =
-    "Exit codes: 0 well, 1 drift, 64 usage, 65 not found, 69 unreachable, 70 bug, 75 try again,\n"
+    "Exit codes: 0 well, 1 drift or a fault, 64 usage, 65 not found, 69 unreachable, 70 bug, 75 "
+    "try again,\n"
     "77 denied, 78 configuration or declarations.";
 
 // The command that was asked for; set by CLI11's callbacks.
@@ -97,6 +100,25 @@ void add_offsets(CLI::App& app, const CommonOptions& common, Action& action) {
   });
 }
 
+// Bounds of what is meant, as the command line has them.
+struct ParkedOptions {
+  std::string topic;
+  std::string code;
+  std::int32_t partition = -1;
+  std::int64_t from = -1;
+  std::int64_t to = -1;
+
+  tidemark::ParkedBounds bounds() const {
+    tidemark::ParkedBounds bounds;
+    if (!topic.empty()) bounds.topic = topic;
+    if (!code.empty()) bounds.code = code;
+    if (partition >= 0) bounds.partition = tidemark::Partition(partition);
+    if (from >= 0) bounds.from = tidemark::Offset(from);
+    if (to >= 0) bounds.to = tidemark::Offset(to);
+    return bounds;
+  }
+};
+
 void add_parked(CLI::App& app, const CommonOptions& common, Action& action) {
   CLI::App* parked = app.add_subcommand("parked", "Records that could not be taken.");
   parked->require_subcommand(1);
@@ -114,6 +136,34 @@ void add_parked(CLI::App& app, const CommonOptions& common, Action& action) {
   show->add_option("offset", show_command.offset.value, "offset")->required();
   show->callback(
       [&] { action = [&] { return tidemark::parked_show_command(common, show_command); }; });
+
+  CLI::App* replay = parked->add_subcommand(
+      "replay",
+      "Decodes them again: what one names is recounted, never counted, and it is parked no\n"
+      "more. One that still can't be decoded stays.");
+  static ParkedOptions replayed;
+  replay->add_option("--topic", replayed.topic, "only this topic's");
+  replay->add_option("--partition", replayed.partition, "only this partition's");
+  replay->add_option("--from", replayed.from, "from this offset on");
+  replay->add_option("--to", replayed.to, "up to this offset, it too");
+  replay->add_option("--code", replayed.code, "only those of this code");
+  replay->callback([&] {
+    action = [&] { return tidemark::parked_replay_command(common, {replayed.bounds()}); };
+  });
+
+  CLI::App* drop = parked->add_subcommand(
+      "drop", "Forgets them: what they may have changed is recounted once more.");
+  static ParkedOptions dropped;
+  static bool yes = false;
+  drop->add_option("--topic", dropped.topic, "only this topic's");
+  drop->add_option("--partition", dropped.partition, "only this partition's");
+  drop->add_option("--from", dropped.from, "from this offset on");
+  drop->add_option("--to", dropped.to, "up to this offset, it too");
+  drop->add_option("--code", dropped.code, "only those of this code");
+  drop->add_flag("--yes", yes, "do it; without it only says what would be done");
+  drop->callback([&] {
+    action = [&] { return tidemark::parked_drop_command(common, {dropped.bounds(), yes}); };
+  });
 }
 
 void add_recount(CLI::App& app, const CommonOptions& common, Action& action) {
@@ -208,6 +258,16 @@ void add_derive(CLI::App& app, const CommonOptions& common, Action& action) {
   });
 }
 
+void add_doctor(CLI::App& app, const CommonOptions& common, Action& action) {
+  CLI::App* doctor = app.add_subcommand(
+      "doctor",
+      "Looks at all that a group needs, in Postgres and in Kafka, and says what is wrong, why it\n"
+      "matters and what mends it. Writes nothing. Exits 1 when something must be mended.");
+  static tidemark::DoctorCommand command;
+  doctor->add_flag("--json", command.json, "for machines");
+  doctor->callback([&] { action = [&] { return tidemark::doctor_command(common, command); }; });
+}
+
 void add_drift(CLI::App& app, const CommonOptions& common, Action& action) {
   CLI::App* drift =
       app.add_subcommand("drift", "What was wrong, for another reason than lag.");
@@ -257,6 +317,7 @@ int main(int argc, char** argv) {
   add_rebuild(app, common, action);
   add_derive(app, common, action);
   add_drift(app, common, action);
+  add_doctor(app, common, action);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {

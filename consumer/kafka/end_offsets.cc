@@ -65,6 +65,17 @@ std::vector<StartAt> EndOffsets::at_time(KafkaTimestamp time, milliseconds timeo
   return starts;
 }
 
+void EndOffsets::ask_group(const TopicPartition& where, milliseconds timeout) {
+  client_.serve();
+  KafkaPartitions list = make_list(1);
+  add(list, where);
+  const rd_kafka_resp_err_t error =
+      rd_kafka_committed(client_.get(), list.get(), to_timeout_ms(timeout));
+  if (error == RD_KAFKA_RESP_ERR_NO_ERROR) return client_.heard();
+  client_.serve();
+  client_.fail({error, {}, -1, -1, "can't ask for the group's committed offsets"});
+}
+
 // Each topic by its name: a list of all topics leaves out what we have no right to, which would
 // then pass for missing.
 std::map<std::string, std::int32_t> EndOffsets::count_partitions(Deadline deadline) {

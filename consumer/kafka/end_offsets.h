@@ -43,6 +43,9 @@ class EndOffsets {
   // Where to start reading each of them to have all records of `time` or later: at the first of
   // these, at the end when there is none yet.
   std::vector<StartAt> at_time(KafkaTimestamp time, std::chrono::milliseconds timeout);
+  // Asks for what the group has committed of a partition, for the right to do so alone: kDenied
+  // when the group may not be used.
+  void ask_group(const TopicPartition& where, std::chrono::milliseconds timeout);
 
  private:
   using Deadline = std::chrono::steady_clock::time_point;

@@ -7,7 +7,7 @@ namespace tidemark {
 
 enum class ExitCode : int {
   kOk = 0,
-  kDrift = 1,         // `verify` found cells that are wrong
+  kFound = 1,         // `verify` found cells that are wrong, `doctor` what must be mended
   kUsage = 64,        // EX_USAGE: the command line
   kData = 65,         // EX_DATAERR: what was asked for isn't there, or can't be used
   kUnreachable = 69,  // EX_UNAVAILABLE: Kafka or Postgres can't be reached

@@ -222,7 +222,7 @@ void Replay::take(const Record& record) {
 void Replay::store() {
   if (fold_.empty()) return;
   const Delta delta = fold_.take();
-  const ReplayStored stored = store_.store(delta);
+  const Touched stored = store_.store(delta);
   for (const Advance& advance : delta.advances) {
     std::ranges::find(parts_, advance.where, &ReplayPart::where)->next = advance.to;
   }

@@ -358,7 +358,7 @@ ExitCode verify_command(const CommonOptions& common, const VerifyCommand& comman
     return ExitCode::kTryAgain;
   }
   command.json ? print_json(declaration, *outcome) : print_text(declaration, *outcome);
-  if (!outcome->verdict.drift.empty()) return ExitCode::kDrift;
+  if (!outcome->verdict.drift.empty()) return ExitCode::kFound;
   return outcome->ranges.empty() ? ExitCode::kOk : ExitCode::kTryAgain;
 }
 

@@ -18,7 +18,7 @@ struct VerifyCommand {
 
 // Recounts every cell without writing anything, beside the running members and the writers, and
 // takes the lag out by reading what is still on its way. kOk: all that isn't suspect is right;
-// kDrift: something is wrong; kTryAgain: whole counters wait for their recount, or a stop came.
+// kFound: something is wrong; kTryAgain: whole counters wait for their recount, or a stop came.
 ExitCode verify_command(const CommonOptions& common, const VerifyCommand& command);
 
 }  // namespace tidemark

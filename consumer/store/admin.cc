@@ -3,7 +3,7 @@
 #include <bit>
 #include <utility>
 
-#include "consumer/core/check.h"
+#include "consumer/store/parked_rows.h"
 #include "consumer/store/state.h"
 
 namespace tidemark {
@@ -29,16 +29,11 @@ update tidemark.progress p
        data_loss_at = null, data_loss_reason = null, updated_at = now()
   from locked l where l.topic = p.topic and l.partition = p.partition)";
 
-constexpr const char* kListParkedSql = R"(
-select topic, partition, "offset", record_timestamp, code, reason, payload_bytes,
-       to_char(parked_at, 'YYYY-MM-DD"T"HH24:MI:SS"Z"')
-  from tidemark.parked where $1::text is null or topic = $1::text
+constexpr const char* kListedParkedSql = R"(
+ where $1::text is null or topic = $1::text
  order by topic, partition, "offset" limit $2::bigint)";
 
-constexpr const char* kShowParkedSql = R"(
-select topic, partition, "offset", record_timestamp, code, reason, payload_bytes,
-       to_char(parked_at, 'YYYY-MM-DD"T"HH24:MI:SS"Z"'), encode(key, 'hex'), encode(payload, 'hex')
-  from tidemark.parked
+constexpr const char* kShownParkedSql = R"(
  where topic = $1::text and partition = $2::integer and "offset" = $3::bigint)";
 
 constexpr const char* kCountsSql = R"(
@@ -63,31 +58,6 @@ std::optional<Lsn> lsn_of(const SqlResult& rows, std::size_t row, std::size_t co
 TopicPartition where_of(const SqlResult& rows, std::size_t row) {
   return {std::string(rows.text(row, 0)),
           Partition(static_cast<std::int32_t>(rows.integer(row, 1)))};
-}
-
-ParkedRow parked_row(const SqlResult& rows, std::size_t row) {
-  return {where_of(rows, row),
-          Offset(rows.integer(row, 2)),
-          KafkaTimestamp(rows.integer(row, 3)),
-          std::string(rows.text(row, 4)),
-          std::string(rows.text(row, 5)),
-          unsigned_bits(rows.integer(row, 6)),
-          std::string(rows.text(row, 7))};
-}
-
-unsigned digit_of(char c) { return static_cast<unsigned>(c >= 'a' ? c - 'a' + 10 : c - '0'); }
-
-// What encode(..., 'hex') gives, back to bytes; none for NULL.
-std::optional<std::string> bytes_of(const SqlResult& rows, std::size_t row, std::size_t column) {
-  if (rows.is_null(row, column)) return std::nullopt;
-  const std::string_view hex = rows.text(row, column);
-  TIDEMARK_CHECK(hex.size() % 2 == 0);
-  std::string bytes;
-  bytes.reserve(hex.size() / 2);
-  for (std::size_t i = 0; i < hex.size(); i += 2) {
-    bytes.push_back(static_cast<char>(digit_of(hex[i]) << 4U | digit_of(hex[i + 1])));
-  }
-  return bytes;
 }
 
 PgOptions durable(PgOptions options) {
@@ -137,19 +107,20 @@ std::size_t Admin::reset_offset(const ResetOffset& reset) {
 
 std::vector<ParkedRow> Admin::list_parked(std::size_t limit,
                                           const std::optional<std::string>& topic) {
-  const SqlResult rows = run_one(session_, {"list_parked", "tidemark.parked"}, kListParkedSql,
-                                 {topic, std::to_string(limit)});
+  const SqlResult rows =
+      run_one(session_, {"list_parked", "tidemark.parked"},
+              std::string(kParkedRowSql) + kListedParkedSql, {topic, std::to_string(limit)});
   std::vector<ParkedRow> parked;
   for (std::size_t row = 0; row < rows.rows(); ++row) parked.push_back(parked_row(rows, row));
   return parked;
 }
 
 std::optional<ParkedDetail> Admin::show_parked(const TopicPartition& where, Offset offset) {
-  const SqlResult rows =
-      run_one(session_, {"show_parked", "tidemark.parked"}, kShowParkedSql,
-              {where.topic, std::to_string(where.partition.value), std::to_string(offset.value)});
+  const SqlResult rows = run_one(
+      session_, {"show_parked", "tidemark.parked"}, std::string(kParkedDetailSql) + kShownParkedSql,
+      {where.topic, std::to_string(where.partition.value), std::to_string(offset.value)});
   if (rows.rows() == 0) return std::nullopt;
-  return ParkedDetail{parked_row(rows, 0), bytes_of(rows, 0, 8), bytes_of(rows, 0, 9)};
+  return parked_detail(rows, 0);
 }
 
 StateCounts Admin::counts() {

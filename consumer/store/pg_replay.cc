@@ -3,9 +3,6 @@
 #include <utility>
 
 #include "consumer/store/array_literal.h"
-#include "consumer/store/dirty_table.h"
-#include "consumer/store/fence_table.h"
-#include "consumer/store/suspect_table.h"
 
 namespace tidemark {
 namespace {
@@ -89,15 +86,6 @@ SqlParams replay_advance_params(std::span<const Advance> advances) {
   return {topics.take(), partitions.take(), from.take(), to.take()};
 }
 
-// What could not be decoded waits for the transactions of now to end, as when it was parked.
-template <class Suspect>
-std::vector<Suspect> replayed(std::vector<Suspect> suspects) {
-  for (Suspect& suspect : suspects) {
-    if (suspect.cause != SuspectCause::kParked) suspect.cause = SuspectCause::kReplay;
-  }
-  return suspects;
-}
-
 }  // namespace
 
 PgReplay::PgReplay(const Declaration& declaration, PgReplayOptions options)
@@ -114,9 +102,7 @@ void PgReplay::prepare(PgConnection& connection) {
     check_schema(transaction);
     transaction.commit();
   }
-  prepare_fences(connection);
-  prepare_suspects(connection);
-  prepare_marks(connection, declaration_);
+  prepare_touch(connection, declaration_);
   connection.prepare({"begin_replay", "tidemark.replays"}, kBeginSql);
   connection.prepare({"read_replay", "tidemark.replays"}, kReadSql);
   connection.prepare({"drop_replay", "tidemark.replays"},
@@ -157,23 +143,14 @@ void PgReplay::drop(std::span<const std::string> topics) {
   transaction.commit();
 }
 
-ReplayStored PgReplay::store(const Delta& delta) {
+Touched PgReplay::store(const Delta& delta) {
   PgTransaction transaction(session_.get());
   const SqlResult advanced =
       transaction.run("advance_replay", replay_advance_params(delta.advances));
   expect_all(transaction, advanced.affected(), delta.advances.size());
-  share_turn(transaction);
-  const Turn turn = read_turn(transaction);  // a later statement: see rule P2
-  const auto look = [&] { return source_ ? source_->snapshot() : read_turn(transaction).snapshot; };
-  const SourceSnapshot seen = source_ ? source_->snapshot() : turn.snapshot;
-  wait_until_visible(delta, seen, look);
-  const std::size_t cells =
-      add_suspects(transaction, declaration_, replayed(delta.suspect_cells), SuspectCause::kReplay);
-  add_ranges(transaction, declaration_, replayed(delta.suspect_ranges),
-             source_ ? std::optional(seen.next) : std::nullopt);
-  add_marks(transaction, declaration_, delta);
+  const Touched touched = touch(transaction, declaration_, delta, source_ ? &*source_ : nullptr);
   transaction.commit();
-  return {.cells = cells, .ranges = delta.suspect_ranges.size()};
+  return touched;
 }
 
 void PgReplay::finish(std::span<const ReplayPart> parts) {

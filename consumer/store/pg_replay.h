@@ -13,6 +13,7 @@
 #include "consumer/store/pg.h"
 #include "consumer/store/source_database.h"
 #include "consumer/store/state.h"
+#include "consumer/store/touch.h"
 
 namespace tidemark {
 
@@ -32,11 +33,6 @@ struct ReplayPart {
   friend bool operator==(const ReplayPart&, const ReplayPart&) = default;
 };
 
-struct ReplayStored {
-  std::size_t cells = 0;   // became suspect
-  std::size_t ranges = 0;  // counters that became suspect as a whole, or were already
-};
-
 // One connection and one thread. Throws WorldError; after one, begin() tells where it stands.
 class PgReplay {
  public:
@@ -50,10 +46,9 @@ class PgReplay {
   // Forgets unfinished replays of these topics. What they made suspect stays so.
   void drop(std::span<const std::string> topics);
   // One transaction: the batch's cells and counters become suspect, its users dirty, and its
-  // partitions go on. Its
-  // aggregate rows are left alone, as an old change may make one for a key that is gone. Parks
-  // nothing. Refuses (kFatal) when another replay of a partition has gone on meanwhile.
-  ReplayStored store(const Delta& delta);
+  // partitions go on; see touch(). Parks nothing. Refuses (kFatal) when another replay of a
+  // partition has gone on meanwhile.
+  Touched store(const Delta& delta);
   // All of it was read and stored: it is forgotten, durably.
   void finish(std::span<const ReplayPart> parts);
 

@@ -3,14 +3,16 @@
 # Words that may follow, by the commands before; "" are those of every place.
 _tidemark_words() {
   case $1 in
-    '') echo 'run migrate validate status offsets parked recount replay verify rebuild derive drift' ;;
+    '') echo 'run migrate validate status offsets parked recount replay verify rebuild derive drift doctor' ;;
     migrate) echo '--run-role --print-grants' ;;
     validate) echo '--offline' ;;
-    status) echo '--json' ;;
+    status | doctor) echo '--json' ;;
     offsets) echo 'show reset' ;;
     'offsets reset') echo '--topic --partition --to --yes' ;;
-    parked) echo 'list show' ;;
+    parked) echo 'list show replay drop' ;;
     'parked list') echo '--topic --limit' ;;
+    'parked replay') echo '--topic --partition --from --to --code' ;;
+    'parked drop') echo '--topic --partition --from --to --code --yes' ;;
     recount) echo '--aggregate --keys --full' ;;
     derive) echo '--rule --since-block --users --all' ;;
     rebuild) echo '--into --restart --incomplete --yes' ;;
@@ -30,13 +32,13 @@ _tidemark() {
     --to) mapfile -t COMPREPLY < <(compgen -W 'earliest' -- "$current"); return ;;
     --from) mapfile -t COMPREPLY < <(compgen -W 'beginning' -- "$current"); return ;;
     --run-role | --topic | --partition | --limit | --aggregate | --keys | --patience | --into | \
-      --rule | --since-block | --users) return ;;
+      --rule | --since-block | --users | --code) return ;;
   esac
   for ((i = 1; i < COMP_CWORD; i++)); do
     word=${COMP_WORDS[i]}
     case $word in
       -c | --config | --log-level | --run-role | --topic | --partition | --to | --limit | --aggregate | --keys | \
-        --patience | --into | --from | --rule | --since-block | --users) ((i++)) ;;
+        --patience | --into | --from | --rule | --since-block | --users | --code) ((i++)) ;;
       -*) ;;
       *) commands+=${commands:+ }$word ;;
     esac

@@ -79,7 +79,7 @@ TEST_F(StoreReplay, ChangesReadAgainMakeTheirCellsSuspectAndCountNothing) {
   fold(0, 7);
   fold(1, 7);
   fold(0, 8, 1);
-  const ReplayStored stored = replay_.store(fold_.take());
+  const Touched stored = replay_.store(fold_.take());
   EXPECT_EQ(stored.cells, 2U);
   EXPECT_EQ(sql(kSuspects), "followers|7|replay,followers|8|replay");
   EXPECT_EQ(sql("select * from public.aggregate_user"), "");

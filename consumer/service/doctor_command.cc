@@ -1,0 +1,53 @@
+#include "consumer/service/doctor_command.h"
+
+#include <fmt/format.h>
+
+#include <cstdio>
+#include <utility>
+#include <vector>
+
+#include "consumer/service/command_setup.h"
+#include "consumer/service/doctor.h"
+#include "consumer/service/doctor_kafka.h"
+#include "consumer/service/postgres.h"
+#include "consumer/store/admin.h"
+#include "consumer/store/pg_doctor.h"
+
+namespace tidemark {
+namespace {
+
+// Beside lanes and derivers: the recounter's two, and one for what members ask at their start.
+constexpr std::size_t kOtherConnections = 3;
+
+PgDoctorOptions pg_doctor_options(const Config& config) {
+  return {.pg = pg_options(config, Role::kService),
+          .group_id = group_id(config),
+          .slot = config.recount.slot,
+          .recounted = config.recount.enabled,
+          .connections = config.lanes + config.derive.threads + kOtherConnections};
+}
+
+std::vector<StartAt> stored_offsets(const Config& config) {
+  Admin admin(pg_options(config, Role::kService));
+  std::vector<StartAt> stored;
+  for (const ProgressRow& row : admin.read_progress()) stored.push_back({row.where, row.next});
+  return stored;
+}
+
+}  // namespace
+
+ExitCode doctor_command(const CommonOptions& common, const DoctorCommand& command) {
+  const Config config = read_config(common);
+  const Declaration declaration = read_declaration(config);
+  const std::map<std::string, TopicTables> topics = resolve_topics(config.topics, declaration);
+  PgDoctor postgres(declaration, pg_doctor_options(config));
+  KafkaDoctor kafka(declaration, config.pipeline.decode, kafka_beside_group(config, topics), topics,
+                    config.topics.prefix, [&config] { return stored_offsets(config); });
+  std::vector<DoctorCheck> checks = postgres.checks();
+  for (DoctorCheck& check : kafka.checks()) checks.push_back(std::move(check));
+  const Diagnosis diagnosis = diagnose(checks);
+  fmt::print("{}", command.json ? json_of(diagnosis) : text_of(diagnosis));
+  return diagnosis.count(Finding::Level::kError) == 0 ? ExitCode::kOk : ExitCode::kFound;
+}
+
+}  // namespace tidemark

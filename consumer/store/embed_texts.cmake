@@ -1,0 +1,10 @@
+# Writes ${OUT}: the SQL files ${FILES}, named by their paths below ${ROOT}, as C++ raw strings.
+set(body "// Generated from sql/ by embed_texts.cmake.\n#include \"consumer/store/embedded_sql.h\"\n\nnamespace tidemark {\n\nconst std::vector<EmbeddedSql>& embedded_sql() {\n  static const std::vector<EmbeddedSql> files = {\n")
+list(SORT FILES)
+foreach(file IN LISTS FILES)
+  file(RELATIVE_PATH name ${ROOT} ${file})
+  file(READ ${file} text)
+  string(APPEND body "      {\"${name}\", R\"sql_file(${text})sql_file\"},\n")
+endforeach()
+string(APPEND body "  };\n  return files;\n}\n\n}  // namespace tidemark\n")
+file(WRITE ${OUT} "${body}")

@@ -1,0 +1,37 @@
+// What `tidemark doctor` looks at in Postgres. Reads only.
+#pragma once
+
+#include <cstddef>
+#include <string>
+#include <vector>
+
+#include "consumer/core/declaration.h"
+#include "consumer/core/diagnosis.h"
+#include "consumer/store/pg.h"
+
+namespace tidemark {
+
+struct PgDoctorOptions {
+  PgOptions pg;  // of the running service's role
+  std::string group_id;
+  std::string slot;              // Debezium's
+  bool recounted = true;         // false: there are no source tables, and nobody reads the slot
+  std::size_t connections = 10;  // that one more member would open
+};
+
+// One connection; one thread.
+class PgDoctor {
+ public:
+  // `declaration` must outlive it.
+  PgDoctor(const Declaration& declaration, PgDoctorOptions options);
+
+  // In the order in which they should be mended; the first one is the gate. They refer to this.
+  std::vector<DoctorCheck> checks();
+
+ private:
+  const Declaration& declaration_;
+  PgDoctorOptions options_;
+  PgSession session_;
+};
+
+}  // namespace tidemark

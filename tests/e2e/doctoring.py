@@ -1,0 +1,84 @@
+"""What an operator does when something is wrong: doctor names each fault until it is mended; parked records are dealt with."""
+
+import json
+import re
+
+from chain import Load
+from recounts import recounting
+from world import demand
+
+COUNT_TOO = """
+create function public.e2e_count() returns trigger language plpgsql as $$ begin
+    update public.aggregate_user set repost_count = repost_count where user_id = new.user_id; return null; end $$;
+create trigger e2e_count after insert on public.reposts for each row execute function public.e2e_count();
+"""
+SMALL_BYTES = 1024  # many events are longer
+
+
+def diagnosis(world):
+    """(exit code, {check: [what of each error]}); each finding says why, and what mends it."""
+    answer = world.command("doctor", "--json")
+    demand(answer.code in (0, 1), f"doctor ended with {answer.code}: {answer.err}")
+    said = json.loads(answer.out)
+    findings = [(f"{check['side']} {check['name']}", found) for check in said["checks"] for found in check["findings"]]
+    demand(all(found["why"] and found["mend"] for _, found in findings), f"a finding says too little: {findings}")
+    errors = {}
+    for check, found in findings:
+        if found["level"] == "error":
+            errors.setdefault(check, []).append(found)
+    demand(answer.code == (1 if errors else 0), f"doctor ended with {answer.code} and found {errors}")
+    return errors
+
+
+def doctor(world):
+    """Nothing is wrong with a group that runs; two faults are made and found; what is said to mend them, does."""
+    with recounting(world, 61, seconds=4) as load:
+        world.wait_applied(timeout_s=60)
+        demand(not diagnosis(world), f"found in a healthy group: {diagnosis(world)}")
+        world.sql(COUNT_TOO)
+        world.sql("alter table public.saves replica identity default")
+        errors = diagnosis(world)
+        demand(set(errors) == {"postgres counting triggers", "postgres replica identity"}, f"found: {errors}")
+        for (found,) in errors.values():
+            world.sql(re.search(r'psql -c "([^"]+)"', found["mend"])[1])
+        demand(not diagnosis(world), f"mended, and still found: {diagnosis(world)}")
+        counts = load.finish()
+        world.wait_streamed()
+        world.wait_applied()
+        return f"2 faults found and mended as told; {counts}; {world.verify()}"
+
+
+def parked(world):
+    """Many records are too large for a member's limits. With others they are replayed; the rest is dropped."""
+    world.make_database()
+    world.make_topics()
+    world.make_connector()
+    world.migrate()
+    world.member(limits=f"\n[limits]\nmessage_bytes_max = {SMALL_BYTES}\nparked_max = 1000000\n")
+    load = Load(world, 62, seconds=3)
+    try:
+        counts = load.finish()
+    finally:
+        load.abandon()
+    world.wait_streamed()
+    junk = world.topic("follows")
+    world.client.produce(junk, b'{"before": ', key=b"{}", partition=1)
+    world.wait_applied()
+    large = world.sql("select topic, partition, count(*) from tidemark.parked where code = 'too_large' group by 1, 2")
+    demand(large, f"nothing was parked; {counts}")
+    topic, partition, count = large[0]
+    one = world.command("parked", "replay", "--topic", topic, "--partition", str(partition), "--code", "too_large")
+    demand(one.code == 0 and f"replayed {count} parked" in one.out, f"parked replay: {one.code} {one.out}{one.err}")
+    rest = world.command("parked", "replay")
+    demand(rest.code == 65 and "1 stay: bad_json" in rest.out, f"parked replay: {rest.code} {rest.out}{rest.err}")
+    kept = world.command("parked", "drop", "--topic", junk)
+    demand("1 parked records would be dropped" in kept.out, f"parked drop: {kept.out}{kept.err}")
+    gone = world.command("parked", "drop", "--topic", junk, "--yes")
+    demand(gone.code == 0 and not world.sql("select 1 from tidemark.parked"), f"parked drop: {gone.out}{gone.err}")
+    none = world.command("parked", "drop", "--topic", junk, "--yes")
+    demand(none.code == 65, f"parked drop of nothing ended with {none.code}")
+    replayed = sum(row[2] for row in large)
+    return f"{replayed} too large ones replayed, 1 that is no JSON dropped; {counts}; {world.verify()}"
+
+
+SCENARIOS = {"doctor-finds-and-mends": doctor, "parked-replayed-and-dropped": parked}

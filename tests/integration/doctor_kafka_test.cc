@@ -1,0 +1,129 @@
+// What `tidemark doctor` finds in Kafka: each fault is made on purpose.
+#include "consumer/service/doctor_kafka.h"
+
+#include <gmock/gmock.h>
+
+#include <chrono>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "consumer/service/doctor.h"
+#include "tests/support/declarations.h"
+#include "tests/support/envelope.h"
+#include "tests/support/mock_kafka.h"
+
+namespace tidemark::testing {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+
+constexpr const char* kTopic = "app.public.follows";
+constexpr const char* kHeartbeats = "__debezium-heartbeat.app";
+constexpr const char* kGood =
+    R"({"op":"m","source":{"schema":"","table":""},"message":{"prefix":"p","content":""}})";
+constexpr int kTopicDenied = 29;
+constexpr int kGroupDenied = 30;
+
+class KafkaDoctorTest : public ::testing::Test {
+ protected:
+  KafkaDoctorTest() {
+    kafka_.create_topic(kTopic, 2);
+    kafka_.create_topic(kHeartbeats, 1);
+    kafka_.produce({.topic = kTopic, .key = "{}", .value = kGood});
+    kafka_.produce({.topic = kHeartbeats, .key = "{}", .value = "{}"});
+  }
+
+  Diagnosis look() {
+    KafkaOptions options;
+    options.properties = kafka_.properties("counters");
+    options.topics = {kTopic};
+    const TopicTables tables{.tables = {table_named(declaration_, "follows")}};
+    KafkaDoctor doctor(declaration_, {}, options, {{kTopic, tables}}, "app",
+                       [this] { return stored_; });
+    return diagnose(doctor.checks());
+  }
+  std::vector<std::string> found() {
+    std::vector<std::string> lines;
+    for (const CheckResult& check : look().checks) {
+      for (const Finding& finding : check.findings) {
+        EXPECT_FALSE(finding.why.empty() || finding.mend.empty()) << finding.what;
+        lines.push_back(check.name + ": " + finding.what);
+      }
+    }
+    return lines;
+  }
+
+  MockKafka kafka_;
+  Declaration declaration_ = music_declaration();
+  std::vector<StartAt> stored_ = {{{kTopic, Partition(0)}, Offset(1)},
+                                  {{kTopic, Partition(1)}, kNotStarted}};
+};
+
+TEST_F(KafkaDoctorTest, FindsNothingWhereNothingIsWrong) { EXPECT_THAT(found(), IsEmpty()); }
+
+TEST_F(KafkaDoctorTest, StoredOffsetsThatTheTopicDoesNotReach) {
+  stored_[0].offset = Offset(7);
+  stored_.push_back({{kTopic, Partition(2)}, Offset(3)});
+  EXPECT_THAT(found(),
+              ElementsAre("retention: app.public.follows [0] ends at 1, and 7 is read next",
+                          "retention: app.public.follows [2] is stored, and is not there"));
+}
+
+TEST_F(KafkaDoctorTest, RecordsThatWerePurgedBeforeTheyWereRead) {
+  stored_[1].offset = Offset(1);
+  kafka_.produce_numbers(kTopic, 1, 0, 12, 1'000'000);  // the mock keeps 5 MiB
+  const std::vector<std::string> lines = found();
+  ASSERT_FALSE(lines.empty());
+  EXPECT_THAT(lines[0], HasSubstr("retention: app.public.follows [1] begins at "));
+}
+
+TEST_F(KafkaDoctorTest, RecordsThatCannotBeDecoded) {
+  kafka_.produce({.topic = kTopic, .partition = 1, .key = "{}", .value = "{\"secret\": "});
+  const std::vector<std::string> lines = found();
+  ASSERT_EQ(lines.size(), 1U);
+  EXPECT_THAT(lines[0], HasSubstr("samples: 1 of the last 2 records of app.public.follows can't be "
+                                  "decoded: bad_json"));
+}
+
+TEST_F(KafkaDoctorTest, ATopicAndAGroupThatWeMayNotUse) {
+  kafka_.fail_topic(kTopic, kTopicDenied);
+  EXPECT_THAT(found(), ElementsAre(HasSubstr("brokers: kafka: group counters, topic "
+                                             "app.public.follows")));
+  kafka_.fail_topic(kTopic, 0);
+  kafka_.fail_next(MockKafka::Api::kFindCoordinator, std::vector<int>(50, kGroupDenied));
+  EXPECT_THAT(found(), ElementsAre(HasSubstr("allow the user Read on the group")));
+}
+
+TEST_F(KafkaDoctorTest, AnOldHeartbeatAndAClockThatIsAhead) {
+  using std::chrono::milliseconds;
+  const auto now =
+      std::chrono::duration_cast<milliseconds>(std::chrono::system_clock::now().time_since_epoch())
+          .count();
+  kafka_.produce({.topic = kTopic, .key = "{}", .value = kGood, .timestamp_ms = now + 60'000});
+  EXPECT_THAT(found(), ElementsAre(HasSubstr("clock: the newest record was stamped 5")));
+}
+
+TEST_F(KafkaDoctorTest, BrokersThatDoNotAnswer) {
+  kafka_.set_down();
+  const Diagnosis diagnosis = look();
+  EXPECT_EQ(diagnosis.count(Finding::Level::kError), 1U);
+  EXPECT_TRUE(diagnosis.checks.back().skipped);
+}
+
+TEST(KafkaDoctor, AConnectorWithoutHeartbeatsIsFound) {
+  MockKafka kafka;
+  kafka.create_topic(kTopic, 1);
+  KafkaOptions options;
+  options.properties = kafka.properties("counters");
+  options.topics = {kTopic};
+  const Declaration declaration = music_declaration();
+  KafkaDoctor doctor(declaration, {}, options, {}, "app", [] { return std::vector<StartAt>(); });
+  const Diagnosis diagnosis = diagnose(doctor.checks());
+  EXPECT_THAT(text_of(diagnosis), HasSubstr("no record of __debezium-heartbeat.app"));
+}
+
+}  // namespace
+}  // namespace tidemark::testing
