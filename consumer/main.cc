@@ -53,6 +53,11 @@ void add_migrate(CLI::App& app, const CommonOptions& common, Action& action) {
       ->capture_default_str();
   migrate->add_flag("--print-grants", command.print_grants,
                     "only print the grants on the application's tables that `run` needs");
+  migrate->add_flag("--check", command.check,
+                    "only look for triggers that count too, and for indexes that are missing");
+  migrate->add_flag("--indexes", command.indexes,
+                    "only make the indexes that rules and reward triggers need, beside the\n"
+                    "writers; as the tables' owner, and again after a failure");
   migrate->callback([&] { action = [&] { return tidemark::migrate_command(common, command); }; });
 }
 

@@ -72,7 +72,10 @@ void EndOffsets::ask_group(const TopicPartition& where, milliseconds timeout) {
   const rd_kafka_resp_err_t error =
       rd_kafka_committed(client_.get(), list.get(), to_timeout_ms(timeout));
   if (error == RD_KAFKA_RESP_ERR_NO_ERROR) return client_.heard();
-  client_.serve();
+  // librdkafka asks for the group's coordinator again and again; why it is refused stands here.
+  while (const KafkaMessage message{rd_kafka_consumer_poll(client_.get(), 0)}) {
+    if (fate_of(message->err) == ErrorFate::kAct) client_.fail(trouble_of(*message));
+  }
   client_.fail({error, {}, -1, -1, "can't ask for the group's committed offsets"});
 }
 

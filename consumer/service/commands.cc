@@ -10,12 +10,15 @@
 
 #include "consumer/service/command_setup.h"
 #include "consumer/service/config.h"
+#include "consumer/service/doctor.h"
 #include "consumer/service/postgres.h"
 #include "consumer/service/service.h"
 #include "consumer/store/admin.h"
 #include "consumer/store/catalog.h"
 #include "consumer/store/grants.h"
+#include "consumer/store/indexes.h"
 #include "consumer/store/migrate.h"
+#include "consumer/store/pg_doctor.h"
 
 namespace tidemark {
 namespace {
@@ -70,6 +73,26 @@ std::size_t lost_partitions(const std::vector<ProgressRow>& rows) {
   return lost;
 }
 
+// What would count beside us, and what rules need: as `doctor`, for who takes over.
+ExitCode check_take_over(const Config& config, const Declaration& declaration) {
+  PgDoctor doctor(declaration, {.pg = pg_options(config, Role::kMigration),
+                                .group_id = group_id(config),
+                                .slot = config.recount.slot});
+  const Diagnosis diagnosis = diagnose(doctor.take_over_checks());
+  fmt::print("{}", text_of(diagnosis));
+  return diagnosis.count(Finding::Level::kError) == 0 ? ExitCode::kOk : ExitCode::kFound;
+}
+
+ExitCode make_indexes(const Config& config, const Declaration& declaration) {
+  const BuiltIndexes result = build_indexes(pg_options(config, Role::kMigration), declaration);
+  for (const std::string& name : result.built) fmt::print("made index {}\n", name);
+  for (const std::string& name : result.building) {
+    fmt::print("left alone, as another session makes it: {}\n", name);
+  }
+  fmt::print("{} indexes made; the others that are needed are there\n", result.built.size());
+  return ExitCode::kOk;
+}
+
 }  // namespace
 
 ExitCode run_command(const CommonOptions& common) {
@@ -97,6 +120,8 @@ ExitCode migrate_command(const CommonOptions& common, const MigrateCommand& comm
     }
     return ExitCode::kOk;
   }
+  if (command.check) return check_take_over(config, declaration);
+  if (command.indexes) return make_indexes(config, declaration);
   const MigrateResult result = migrate({.pg = pg_options(config, Role::kMigration),
                                         .group_id = group_id(config),
                                         .run_role = command.run_role},

@@ -20,6 +20,8 @@ struct CommonOptions {
 struct MigrateCommand {
   std::string run_role = "tidemark_run";  // gets its rights on schema tidemark; empty: nobody
   bool print_grants = false;              // print the grants on the application's tables, and end
+  bool check = false;    // only look for what counts too, and for indexes that are missing
+  bool indexes = false;  // only make the indexes that rules and reward triggers need
 };
 
 struct ValidateCommand {

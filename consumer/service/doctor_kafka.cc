@@ -15,7 +15,6 @@ namespace {
 using std::chrono::milliseconds;
 using Steady = std::chrono::steady_clock;
 
-constexpr milliseconds kPatience{10'000};
 // So many of the last records of each partition are decoded: with tombstones and heartbeats among
 // them, some change is.
 constexpr std::int64_t kSampled = 5;
@@ -35,10 +34,10 @@ Finding found(Finding::Level level, std::string what, std::string why, std::stri
 constexpr auto kError = Finding::Level::kError;
 constexpr auto kWarning = Finding::Level::kWarning;
 
-// Reads ranges until all is read, nothing comes for kPatience, or `take` has had enough.
+// Reads until all is read; false: it doesn't come within the patience.
 template <class Take>
-bool read_all(TopicReader& reader, Take take) {
-  const auto until = Steady::now() + kPatience;
+bool read_all(TopicReader& reader, milliseconds patience, Take take) {
+  const auto until = Steady::now() + patience;
   while (!reader.done() && Steady::now() < until) {
     if (const auto record = reader.next(milliseconds(200))) take(*record);
   }
@@ -54,13 +53,15 @@ constexpr const char* kHeartbeatMend =
 
 KafkaDoctor::KafkaDoctor(const Declaration& declaration, const DecodeLimits& limits,
                          KafkaOptions kafka, std::map<std::string, TopicTables> topics,
-                         std::string prefix, std::function<std::vector<StartAt>()> stored)
+                         std::string prefix, std::function<std::vector<StartAt>()> stored,
+                         milliseconds patience)
     : declaration_(declaration),
       limits_(limits),
       kafka_(std::move(kafka)),
       topics_(std::move(topics)),
       prefix_(std::move(prefix)),
       stored_(std::move(stored)),
+      patience_(patience),
       ends_(kafka_) {}
 
 std::vector<DoctorCheck> KafkaDoctor::checks() {
@@ -74,7 +75,7 @@ std::vector<DoctorCheck> KafkaDoctor::checks() {
 }
 
 std::vector<Finding> KafkaDoctor::look_at_brokers() {
-  seen_ = ends_.read(kPatience);
+  seen_ = ends_.read(patience_);
   return {};
 }
 
@@ -98,7 +99,7 @@ std::vector<Finding> KafkaDoctor::look_at_topics() const {
 }
 
 std::vector<Finding> KafkaDoctor::look_at_group() {
-  if (!seen_.empty()) ends_.ask_group(seen_.front().where, kPatience);
+  if (!seen_.empty()) ends_.ask_group(seen_.front().where, patience_);
   return {};
 }
 
@@ -150,6 +151,7 @@ std::vector<Finding> KafkaDoctor::look_at_samples() {
                 "mend converters and transforms of the connector, or the declaration; the "
                 "RUNBOOK has a heading for the code"));
     } catch (const WorldError& error) {  // the other topics are looked at all the same
+      if (!findings.empty() && findings.back().what == error.what()) continue;  // of the group
       findings.push_back(found(kError, error.what(), "its records can't be read",
                                "allow the user Read and Describe on the topic (kafka-acls.sh), or "
                                "mend what the error names"));
@@ -170,7 +172,7 @@ KafkaDoctor::Sampled KafkaDoctor::sample(const std::string& topic) {
   TopicReader reader(kafka_, std::move(ranges));
   Decoder decoder(declaration_, limits_);
   Change change;
-  const bool done = read_all(reader, [&](const Record& record) {
+  const bool done = read_all(reader, patience_, [&](const Record& record) {
     sampled.newest_ms = std::max(sampled.newest_ms, record.timestamp.value);
     const DecodeResult result = decoder.decode(record, topics_.at(topic), change);
     if (const auto* bad = std::get_if<BadRecord>(&result)) {
@@ -183,7 +185,7 @@ KafkaDoctor::Sampled KafkaDoctor::sample(const std::string& topic) {
   if (done) return sampled;
   throw WorldError(ErrorKind::kRetry,
                    fmt::format("kafka: the last records of {} don't come within {} s", topic,
-                               kPatience.count() / 1'000));
+                               patience_.count() / 1'000));
 }
 
 std::vector<Finding> KafkaDoctor::look_at_clock() const {
@@ -207,13 +209,13 @@ std::vector<Finding> KafkaDoctor::look_at_heartbeats() {
   options.topics = {topic};
   std::vector<ReadRange> ranges;
   try {
-    for (const EndOffset& end : EndOffsets(options).read(kPatience)) {
+    for (const EndOffset& end : EndOffsets(options).read(patience_)) {
       if (end.high > end.low) ranges.push_back({end.where, Offset(end.high.value - 1), end.high});
     }
     std::int64_t newest = 0;
     if (!ranges.empty()) {
       TopicReader reader(options, std::move(ranges));
-      read_all(reader,
+      read_all(reader, patience_,
                [&](const Record& record) { newest = std::max(newest, record.timestamp.value); });
     }
     if (newest == 0) {

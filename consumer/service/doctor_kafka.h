@@ -1,6 +1,7 @@
 // What `tidemark doctor` looks at in Kafka. Joins no group, and writes nothing.
 #pragma once
 
+#include <chrono>
 #include <functional>
 #include <map>
 #include <optional>
@@ -22,7 +23,8 @@ class KafkaDoctor {
   // outlive it. Throws WorldError(kConfig) when properties can't be used.
   KafkaDoctor(const Declaration& declaration, const DecodeLimits& limits, KafkaOptions kafka,
               std::map<std::string, TopicTables> topics, std::string prefix,
-              std::function<std::vector<StartAt>()> stored);
+              std::function<std::vector<StartAt>()> stored,
+              std::chrono::milliseconds patience = std::chrono::seconds(10));
 
   // The first one is the gate; the others use what it has seen. They refer to this.
   std::vector<DoctorCheck> checks();
@@ -51,6 +53,7 @@ class KafkaDoctor {
   std::map<std::string, TopicTables> topics_;
   std::string prefix_;
   std::function<std::vector<StartAt>()> stored_;
+  std::chrono::milliseconds patience_;  // of each question
   EndOffsets ends_;
   std::vector<EndOffset> seen_;  // partitions of the topics that are there
   std::int64_t newest_ms_ = 0;   // timestamp of the newest sampled record

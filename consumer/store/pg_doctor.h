@@ -27,6 +27,8 @@ class PgDoctor {
 
   // In the order in which they should be mended; the first one is the gate. They refer to this.
   std::vector<DoctorCheck> checks();
+  // Those of them for who takes over from triggers: what counts too, what is missing.
+  std::vector<DoctorCheck> take_over_checks();
 
  private:
   const Declaration& declaration_;

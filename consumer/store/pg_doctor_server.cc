@@ -20,7 +20,8 @@ constexpr double kSkewMaxS = 1;
 // What the role may have that the service doesn't need.
 constexpr const char* kRoleSql = R"(
 select current_user, r.rolsuper,
-       (select string_agg(w.name, ', ' order by w.name) from unnest($1::text[]) as w(name)
+       (select string_agg(to_regclass(w.name)::text, ', ' order by w.name)
+          from unnest($1::text[]) as w(name)
          where has_table_privilege(to_regclass(w.name), 'insert, update, delete, truncate'))
   from pg_roles as r where r.rolname = current_user)";
 

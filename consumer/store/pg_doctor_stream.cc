@@ -38,8 +38,9 @@ select l.leaf::regclass::text from leaves as l join pg_class as c on c.oid = l.l
 // What each leaf is published with, by all publications together; what a server older than 15
 // doesn't have is null. $2, $3: tables and columns that are read.
 constexpr const char* kPublicationSql = R"(, published as (
-  select format('%I.%I', t.schemaname, t.tablename)::regclass as published, p.pubname, p.pubtruncate,
-         p.pubinsert and p.pubupdate and p.pubdelete as whole, to_jsonb(t) ->> 'rowfilter' as filter,
+  select format('%I.%I', t.schemaname, t.tablename)::regclass as published, p.pubname,
+         p.pubtruncate, p.pubinsert and p.pubupdate and p.pubdelete as whole,
+         to_jsonb(t) ->> 'rowfilter' as filter,
          nullif(to_jsonb(t) -> 'attnames', 'null') as columns
     from pg_publication_tables as t join pg_publication as p on p.pubname = t.pubname
 ), read as (

@@ -20,11 +20,11 @@ namespace tidemark {
 
 // Which parked records are meant; what is none bounds nothing.
 struct ParkedBounds {
-  std::optional<std::string> topic;
-  std::optional<Partition> partition;
-  std::optional<Offset> from;  // this one too
-  std::optional<Offset> to;    // this one too
-  std::optional<std::string> code;
+  std::optional<std::string> topic = {};
+  std::optional<Partition> partition = {};
+  std::optional<Offset> from = {};  // this one too
+  std::optional<Offset> to = {};    // this one too
+  std::optional<std::string> code = {};
 };
 
 struct ParkedPlace {

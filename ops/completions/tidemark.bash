@@ -4,7 +4,7 @@
 _tidemark_words() {
   case $1 in
     '') echo 'run migrate validate status offsets parked recount replay verify rebuild derive drift doctor' ;;
-    migrate) echo '--run-role --print-grants' ;;
+    migrate) echo '--run-role --print-grants --check --indexes' ;;
     validate) echo '--offline' ;;
     status | doctor) echo '--json' ;;
     offsets) echo 'show reset' ;;

@@ -16,6 +16,7 @@
 namespace tidemark::testing {
 namespace {
 
+using ::testing::Contains;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
@@ -24,6 +25,8 @@ constexpr const char* kTopic = "app.public.follows";
 constexpr const char* kHeartbeats = "__debezium-heartbeat.app";
 constexpr const char* kGood =
     R"({"op":"m","source":{"schema":"","table":""},"message":{"prefix":"p","content":""}})";
+// The mock answers within milliseconds; what doesn't answer is to be noticed soon.
+constexpr std::chrono::milliseconds kPatience{2'000};
 constexpr int kTopicDenied = 29;
 constexpr int kGroupDenied = 30;
 
@@ -41,8 +44,9 @@ class KafkaDoctorTest : public ::testing::Test {
     options.properties = kafka_.properties("counters");
     options.topics = {kTopic};
     const TopicTables tables{.tables = {table_named(declaration_, "follows")}};
-    KafkaDoctor doctor(declaration_, {}, options, {{kTopic, tables}}, "app",
-                       [this] { return stored_; });
+    KafkaDoctor doctor(
+        declaration_, {}, options, {{kTopic, tables}}, "app", [this] { return stored_; },
+        kPatience);
     return diagnose(doctor.checks());
   }
   std::vector<std::string> found() {
@@ -94,16 +98,18 @@ TEST_F(KafkaDoctorTest, ATopicAndAGroupThatWeMayNotUse) {
                                              "app.public.follows")));
   kafka_.fail_topic(kTopic, 0);
   kafka_.fail_next(MockKafka::Api::kFindCoordinator, std::vector<int>(50, kGroupDenied));
-  EXPECT_THAT(found(), ElementsAre(HasSubstr("allow the user Read on the group")));
+  const std::vector<std::string> lines = found();  // of the coordinator librdkafka asks by itself
+  EXPECT_THAT(lines, Contains(HasSubstr("group: kafka: group counters")));
+  EXPECT_THAT(lines, Contains(HasSubstr("allow the user Read on the group")));
 }
 
-TEST_F(KafkaDoctorTest, AnOldHeartbeatAndAClockThatIsAhead) {
+TEST_F(KafkaDoctorTest, AClockThatIsAhead) {
   using std::chrono::milliseconds;
   const auto now =
       std::chrono::duration_cast<milliseconds>(std::chrono::system_clock::now().time_since_epoch())
           .count();
   kafka_.produce({.topic = kTopic, .key = "{}", .value = kGood, .timestamp_ms = now + 60'000});
-  EXPECT_THAT(found(), ElementsAre(HasSubstr("clock: the newest record was stamped 5")));
+  EXPECT_THAT(found(), ElementsAre(HasSubstr("clock: the newest record was stamped ")));
 }
 
 TEST_F(KafkaDoctorTest, BrokersThatDoNotAnswer) {
@@ -120,7 +126,8 @@ TEST(KafkaDoctor, AConnectorWithoutHeartbeatsIsFound) {
   options.properties = kafka.properties("counters");
   options.topics = {kTopic};
   const Declaration declaration = music_declaration();
-  KafkaDoctor doctor(declaration, {}, options, {}, "app", [] { return std::vector<StartAt>(); });
+  KafkaDoctor doctor(
+      declaration, {}, options, {}, "app", [] { return std::vector<StartAt>(); }, kPatience);
   const Diagnosis diagnosis = diagnose(doctor.checks());
   EXPECT_THAT(text_of(diagnosis), HasSubstr("no record of __debezium-heartbeat.app"));
 }
