@@ -7,6 +7,7 @@
 #include <string>
 
 #include "consumer/service/commands.h"
+#include "consumer/service/config_commands.h"
 #include "consumer/service/derive_command.h"
 #include "consumer/service/doctor_command.h"
 #include "consumer/service/exit_code.h"
@@ -68,6 +69,16 @@ void add_validate(CLI::App& app, const CommonOptions& common, Action& action) {
   static tidemark::ValidateCommand command;
   validate->add_flag("--offline", command.offline, "files only, no database");
   validate->callback([&] { action = [&] { return tidemark::validate_command(common, command); }; });
+}
+
+void add_config(CLI::App& app, const CommonOptions& common, Action& action) {
+  CLI::App* config = app.add_subcommand("config", "The configuration.");
+  config->require_subcommand(1);
+  CLI::App* show = config->add_subcommand(
+      "show", "What counts, and where each value comes from: file, environment or default.");
+  show->callback([&] { action = [&] { return tidemark::config_show_command(common); }; });
+  CLI::App* schema = config->add_subcommand("schema", "A JSON Schema of the file, for editors.");
+  schema->callback([&] { action = [] { return tidemark::config_schema_command(); }; });
 }
 
 void add_status(CLI::App& app, const CommonOptions& common, Action& action) {
@@ -313,6 +324,7 @@ int main(int argc, char** argv) {
   add_run(app, common, action);
   add_migrate(app, common, action);
   add_validate(app, common, action);
+  add_config(app, common, action);
   add_status(app, common, action);
   add_offsets(app, common, action);
   add_parked(app, common, action);

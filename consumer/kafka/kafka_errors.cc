@@ -133,12 +133,31 @@ WorldError error_to_act(rd_kafka_t* client, const KafkaTrouble& trouble,
   return {error_kind(code), without_secrets(std::move(message), properties)};
 }
 
+namespace {
+
+// Before 2.6.1 librdkafka sends its nonce twice, which Kafka from 4.0 on refuses as a wrong
+// password: https://github.com/confluentinc/librdkafka/pull/4895
+constexpr int kScramMended = 0x020601ff;
+
+std::string scram_advice(const KafkaProperties& properties) {
+  const std::string mechanism =
+      kafka_property(properties, "sasl.mechanism") + kafka_property(properties, "sasl.mechanisms");
+  if (rd_kafka_version() >= kScramMended || !mechanism.starts_with("SCRAM")) return {};
+  return fmt::format(
+      "; librdkafka {} can't log in by SCRAM to Kafka 4.0 or newer: use 2.6.1, or "
+      "PLAIN over TLS, OAUTHBEARER or a client certificate",
+      rd_kafka_version_str());
+}
+
+}  // namespace
+
 WorldError error_of_refusal(std::string_view why, const KafkaProperties& properties) {
   return {
       ErrorKind::kDenied,
       without_secrets(fmt::format("kafka: no broker lets us in: {}; look at security.protocol, "
-                                  "sasl.* and ssl.* (user, password, certificates and their dates)",
-                                  why),
+                                  "sasl.* and ssl.* (user, password, certificates and their dates)"
+                                  "{}",
+                                  why, scram_advice(properties)),
                       properties)};
 }
 

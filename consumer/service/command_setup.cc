@@ -27,8 +27,8 @@ namespace {
 
 }  // namespace
 
-Config read_config(const CommonOptions& common) {
-  auto loaded = load_config(common.config);
+Config read_config(const CommonOptions& common, ConfigOrigins* origins) {
+  auto loaded = load_config(common.config, origins);
   if (auto* errors = std::get_if<std::vector<DeclarationError>>(&loaded)) refuse(*errors);
   Config config = std::move(std::get<Config>(loaded));
   const std::vector<std::string> refused = validate_kafka_properties(config.kafka);
@@ -39,7 +39,7 @@ Config read_config(const CommonOptions& common) {
     }
     refuse(errors);
   }
-  set_up_log(common.log_level.empty() ? config.log.level : common.log_level);
+  set_up_log(common.log_level.empty() ? config.log.level : common.log_level, config.log.format);
   return config;
 }
 

@@ -16,7 +16,8 @@
 namespace tidemark {
 
 // Also sets up the log, at the command line's level or the configuration's.
-Config read_config(const CommonOptions& common);
+// `origins`, when given, hears where each value came from.
+Config read_config(const CommonOptions& common, ConfigOrigins* origins = nullptr);
 Declaration read_declaration(const Config& config);
 // See check_catalog; with [source] in both databases.
 std::vector<CatalogProblem> check_catalogs(const Config& config, Declaration& declaration);

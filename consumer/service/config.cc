@@ -11,6 +11,7 @@
 #include <sstream>
 
 #include "consumer/core/declaration_toml_section.h"
+#include "consumer/service/config_overrides.h"
 
 extern char** environ;
 
@@ -56,6 +57,7 @@ class Reader {
   }
 
   std::string expand(const Section& section, const PlacedText& value) const {
+    if (value.place.line == 0) return value.text;  // of the environment already: it stands as it is
     static const std::regex reference(R"(\$\{([A-Za-z_][A-Za-z0-9_]*)\})");
     std::string out;
     auto rest = value.text.cbegin();
@@ -130,10 +132,13 @@ class Reader {
   }
 
   void read_postgres(const Section& section, Config::Postgres& postgres) const {
-    section.allow_keys(
-        {"connection", "migrate_connection", "lock_timeout_ms", "statement_timeout_ms"});
+    section.allow_keys({"connection", "migrate_connection", "allow_unverified_hosts",
+                        "lock_timeout_ms", "statement_timeout_ms"});
     text(section, "connection", postgres.connection);
     text(section, "migrate_connection", postgres.migrate_connection);
+    if (const auto allow = section.flag("allow_unverified_hosts")) {
+      postgres.allow_unverified_hosts = *allow;
+    }
     millis(section, "lock_timeout_ms", postgres.lock_timeout);
     millis(section, "statement_timeout_ms", postgres.statement_timeout);
   }
@@ -206,13 +211,17 @@ class Reader {
   }
 
   void read_log(const Section& section, Config::Log& log) const {
-    section.allow_keys({"level"});
-    text(section, "level", log.level);
-    static const std::vector<std::string> levels = {"trace", "debug", "info", "warn", "error"};
-    if (std::ranges::find(levels, log.level) == levels.end()) {
-      section.error(section.place_of("level"), fmt::format("unknown level '{}'; expected {}",
-                                                           log.level, alternatives(levels)));
-    }
+    section.allow_keys({"level", "format"});
+    one_of(section, "level", log_levels(), log.level);
+    one_of(section, "format", log_formats(), log.format);
+  }
+
+  void one_of(const Section& section, std::string_view key, const std::vector<std::string>& known,
+              std::string& out) const {
+    text(section, key, out);
+    if (std::ranges::find(known, out) != known.end()) return;
+    section.error(section.place_of(key),
+                  fmt::format("unknown {} '{}'; expected {}", key, out, alternatives(known)));
   }
 
   std::filesystem::path folder_;
@@ -234,7 +243,7 @@ std::map<std::string, std::string> process_environment() {
 
 std::variant<Config, std::vector<DeclarationError>> parse_config(
     const std::string& file, std::string_view text,
-    const std::map<std::string, std::string>& environment) {
+    const std::map<std::string, std::string>& environment, ConfigOrigins* origins) {
   toml::table table;
   try {
     table = toml::parse(text);
@@ -245,19 +254,24 @@ std::variant<Config, std::vector<DeclarationError>> parse_config(
                                           .message = std::string(error.description())}};
   }
   ErrorList errors;
+  ConfigOrigins noted;
+  note_places(table, file, noted);
+  apply_overrides(table, environment, errors, noted);
+  if (origins != nullptr) *origins = std::move(noted);
   Config config = Reader(file, environment).read(Section(table, file, errors));
   if (!errors.empty()) return errors.take_sorted();
   return config;
 }
 
-std::variant<Config, std::vector<DeclarationError>> load_config(const std::filesystem::path& file) {
+std::variant<Config, std::vector<DeclarationError>> load_config(const std::filesystem::path& file,
+                                                                ConfigOrigins* origins) {
   std::ifstream in(file, std::ios::binary);
   std::ostringstream text;
   if (!in || !(text << in.rdbuf())) {
     return std::vector<DeclarationError>{
         {.file = file.string(), .message = "can't be read; name a configuration file by --config"}};
   }
-  return parse_config(file.string(), text.str(), process_environment());
+  return parse_config(file.string(), text.str(), process_environment(), origins);
 }
 
 std::map<std::string, TopicTables> resolve_topics(const Config::Topics& topics,

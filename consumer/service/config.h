@@ -13,6 +13,7 @@
 
 #include "consumer/core/declaration.h"
 #include "consumer/core/declaration_toml.h"
+#include "consumer/service/config_keys.h"
 #include "consumer/service/pipeline.h"
 
 namespace tidemark {
@@ -30,6 +31,8 @@ struct Config {
   struct Postgres {
     std::string connection;          // libpq's connection string, for everything but migrate
     std::string migrate_connection;  // for migrate; empty: `connection`
+    // Hosts beyond this machine are believed though nobody verifies that they are the right ones.
+    bool allow_unverified_hosts = false;
     std::chrono::milliseconds lock_timeout{2'000};
     std::chrono::milliseconds statement_timeout{30'000};
   } postgres;
@@ -67,18 +70,21 @@ struct Config {
 
   struct Log {
     std::string level = "info";
+    std::string format = "auto";  // logfmt on a terminal, json otherwise; or one of these always
   } log;
 };
 
 // Parses the text of a file named `file`. `${NAME}` in a value is replaced by the environment's;
 // a name that isn't set is an error, so that a typo isn't an empty password. Unknown keys are
-// errors. Relative paths are taken from the file's folder.
+// errors. Relative paths are taken from the file's folder. What the environment says of single keys
+// comes first (see apply_overrides). `origins`, when given, hears where each value came from.
 std::variant<Config, std::vector<DeclarationError>> parse_config(
     const std::string& file, std::string_view text,
-    const std::map<std::string, std::string>& environment);
+    const std::map<std::string, std::string>& environment, ConfigOrigins* origins = nullptr);
 
 // Reads and parses; the environment is the process's.
-std::variant<Config, std::vector<DeclarationError>> load_config(const std::filesystem::path& file);
+std::variant<Config, std::vector<DeclarationError>> load_config(const std::filesystem::path& file,
+                                                                ConfigOrigins* origins = nullptr);
 
 // Each topic that is read, and the watched tables that it carries. Throws WorldError(kConfig) when
 // the map names a table that isn't declared.

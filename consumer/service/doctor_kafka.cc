@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <thread>
 #include <utility>
 
 #include "consumer/kafka/topic_reader.h"
@@ -15,6 +16,9 @@ namespace {
 using std::chrono::milliseconds;
 using Steady = std::chrono::steady_clock;
 
+constexpr milliseconds kLook{200};
+// How often brokers are asked within the patience.
+constexpr int kTries = 4;
 // So many of the last records of each partition are decoded: with tombstones and heartbeats among
 // them, some change is.
 constexpr std::int64_t kSampled = 5;
@@ -44,6 +48,12 @@ bool read_all(TopicReader& reader, milliseconds patience, Take take) {
   return reader.done();
 }
 
+// A refusal is to be told as such before the patience ends.
+KafkaOptions impatient(KafkaOptions kafka, milliseconds patience) {
+  kafka.auth_patience = patience / kTries;
+  return kafka;
+}
+
 constexpr const char* kHeartbeatMend =
     "heartbeat.interval.ms=10000 and heartbeat.action.query=\"select "
     "pg_logical_emit_message(false, "
@@ -57,7 +67,7 @@ KafkaDoctor::KafkaDoctor(const Declaration& declaration, const DecodeLimits& lim
                          milliseconds patience)
     : declaration_(declaration),
       limits_(limits),
-      kafka_(std::move(kafka)),
+      kafka_(impatient(std::move(kafka), patience)),
       topics_(std::move(topics)),
       prefix_(std::move(prefix)),
       stored_(std::move(stored)),
@@ -75,8 +85,17 @@ std::vector<DoctorCheck> KafkaDoctor::checks() {
 }
 
 std::vector<Finding> KafkaDoctor::look_at_brokers() {
-  seen_ = ends_.read(patience_);
-  return {};
+  // A refused log-in looks like a broker that restarts until it lasts (auth_patience).
+  const auto until = Steady::now() + patience_;
+  while (true) {
+    try {
+      seen_ = ends_.read(patience_ / kTries);
+      return {};
+    } catch (const WorldError& error) {
+      if (error.kind() != ErrorKind::kRetry || Steady::now() >= until) throw;
+      std::this_thread::sleep_for(kLook);
+    }
+  }
 }
 
 std::vector<Finding> KafkaDoctor::look_at_topics() const {
@@ -108,7 +127,10 @@ std::vector<Finding> KafkaDoctor::look_at_retention() {
   const std::string mend =
       "nothing for the counts: the next member notices, and all is recounted. Give the topics a "
       "retention.ms that outlives your longest outage";
-  for (const StartAt& stored : stored_()) {
+  // In this order: members go on meanwhile, and are never past an end that was read later.
+  const std::vector<StartAt> all = stored_();
+  seen_ = ends_.read(patience_);
+  for (const StartAt& stored : all) {
     if (!topics_.contains(stored.where.topic)) continue;
     const std::string partition =
         fmt::format("{} [{}]", stored.where.topic, stored.where.partition.value);

@@ -1,6 +1,25 @@
 #include "consumer/service/postgres.h"
 
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include "consumer/store/pg_conninfo.h"
+
 namespace tidemark {
+namespace {
+
+void refuse_unverified(const std::string& connection) {
+  const std::vector<std::string> hosts = unverified_hosts(connection);
+  if (hosts.empty()) return;
+  throw WorldError(
+      ErrorKind::kConfig,
+      fmt::format("[postgres] connection: nobody verifies that {} is the right server: "
+                  "add sslmode=verify-full sslrootcert=FILE, or set "
+                  "allow_unverified_hosts = true where the network is trusted",
+                  fmt::join(hosts, ", ")));
+}
+
+}  // namespace
 
 PgOptions pg_options(const Config& config, Role role) {
   const auto& postgres = config.postgres;
@@ -8,6 +27,7 @@ PgOptions pg_options(const Config& config, Role role) {
   options.connection = role == Role::kMigration && !postgres.migrate_connection.empty()
                            ? postgres.migrate_connection
                            : postgres.connection;
+  if (!postgres.allow_unverified_hosts) refuse_unverified(options.connection);
   options.lock_timeout = postgres.lock_timeout;
   options.statement_timeout = postgres.statement_timeout;
   if (role == Role::kMigration) options.application_name = "tidemark migrate";

@@ -12,6 +12,8 @@ namespace tidemark {
 // Which of the configured roles connects.
 enum class Role : std::uint8_t { kService, kMigration };
 
+// Throws WorldError(kConfig) when a host beyond this machine would be believed by its word, and
+// [postgres] allow_unverified_hosts is not set.
 PgOptions pg_options(const Config& config, Role role);
 // Where the watched tables are, if in another database than the counters (F10).
 std::optional<PgOptions> source_options(const Config& config);

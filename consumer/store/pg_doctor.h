@@ -14,9 +14,10 @@ namespace tidemark {
 struct PgDoctorOptions {
   PgOptions pg;  // of the running service's role
   std::string group_id;
-  std::string slot;              // Debezium's
-  bool recounted = true;         // false: there are no source tables, and nobody reads the slot
-  std::size_t connections = 10;  // that one more member would open
+  std::string slot;                // Debezium's
+  bool unverified_allowed = true;  // false: a member refuses hosts that nobody verifies
+  bool recounted = true;           // false: there are no source tables, and nobody reads the slot
+  std::size_t connections = 10;    // that one more member would open
 };
 
 // One connection; one thread.

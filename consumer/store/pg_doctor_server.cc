@@ -7,8 +7,8 @@
 #include <cmath>
 #include <string>
 
+#include "consumer/store/pg_conninfo.h"
 #include "consumer/store/pg_doctor_checks.h"
-#include "consumer/store/pg_tls.h"
 
 namespace tidemark {
 namespace {
@@ -74,11 +74,14 @@ Findings look_at_tls(const DoctorCase& in) {
   const bool encrypted =
       ask(in, "look at TLS", "select ssl from pg_stat_ssl where pid = pg_backend_pid()")
           .boolean(0, 0);
-  return {warning_found(
-      fmt::format("the connection to {} is {}", fmt::join(hosts, ", "),
-                  encrypted ? "encrypted, and nobody verifies to whom" : "not encrypted"),
-      "whoever stands between can read the password and the rows, and answer in the server's place",
-      "sslmode=verify-full sslrootcert=FILE in [postgres] connection")};
+  return {
+      {in.options.unverified_allowed ? Finding::Level::kWarning : Finding::Level::kError,
+       fmt::format("the connection to {} is {}", fmt::join(hosts, ", "),
+                   encrypted ? "encrypted, and nobody verifies to whom" : "not encrypted"),
+       "whoever stands between can read the password and the rows, and answer in the server's "
+       "place",
+       "sslmode=verify-full sslrootcert=FILE in [postgres] connection; without it a member starts "
+       "only with allow_unverified_hosts = true"}};
 }
 
 Findings look_at_role(const DoctorCase& in) {

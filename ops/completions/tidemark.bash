@@ -3,9 +3,10 @@
 # Words that may follow, by the commands before; "" are those of every place.
 _tidemark_words() {
   case $1 in
-    '') echo 'run migrate validate status offsets parked recount replay verify rebuild derive drift doctor' ;;
+    '') echo 'run migrate validate config status offsets parked recount replay verify rebuild derive drift doctor' ;;
     migrate) echo '--run-role --print-grants --check --indexes' ;;
     validate) echo '--offline' ;;
+    config) echo 'show schema' ;;
     status | doctor) echo '--json' ;;
     offsets) echo 'show reset' ;;
     'offsets reset') echo '--topic --partition --to --yes' ;;

@@ -31,7 +31,14 @@ TAIL = """
 - **Less lag in bursts**: `[batch] lanes`, when Postgres is what is waited for. **Less load on Postgres**: a larger
   `age_max_ms`; each change is then visible that much later.
 - **A pass takes longer than `[recount] every_ms`**: the next one begins when it ends; nothing overlaps.
-- **TLS to Postgres**: `sslmode=verify-full sslrootcert=...` in `connection`. **To Kafka**: `security.protocol` and
+- **Single keys from the environment**: `TIDEMARK__SECTION__KEY` comes before the file, typed as there
+  (`TIDEMARK__BATCH__LANES=4`, `TIDEMARK__RECOUNT__ENABLED=false`, a list with commas). In `[kafka]` an underscore is a dot
+  (`TIDEMARK__KAFKA__BOOTSTRAP_SERVERS`); in `[topics.map]` the table stands as it is
+  (`TIDEMARK__TOPICS__MAP__public.follows`). What names no key is refused.
+- **What counts?** `tidemark config show` prints every key, where it comes from, and no secret. `tidemark config schema`
+  prints a JSON Schema for editors.
+- **TLS to Postgres**: `sslmode=verify-full sslrootcert=...` in `connection`; hosts beyond this machine are refused without
+  it, unless `allow_unverified_hosts = true`. **To Kafka**: `security.protocol` and
   `ssl.ca.location`; host names are verified unless `ssl.endpoint.identification.algorithm` says otherwise.
 """
 

@@ -11,6 +11,7 @@ from .process import Process, run, wait_until
 
 _READY_S_MAX = 90
 _PARTITIONS = 6
+_SCRAM = "SCRAM-SHA-512"
 
 _SETTINGS = {
     "process.roles": "broker,controller",
@@ -58,8 +59,29 @@ class Kafka:
             "advertised.listeners": f"PLAINTEXT://{self.bootstrap}",
             "controller.quorum.voters": f"1@{controller}",
             "log.dirs": os.path.join(self.folder, "data"), **(settings or {})}
+        self._users: dict[str, str] = {}
         self.process = Process(name, java.command("kafka.Kafka", self._conf, heap_mib=heap_mib),
                                os.path.join(workdir, f"{name}.log"))
+
+    def secure(self, keystore: str, users: dict[str, str]) -> str:
+        """Before the first start: a SASL_SSL listener beside, with PLAIN and SCRAM-SHA-512; returns its address.
+
+        `keystore` is a PEM file of key and certificate; `users` have passwords. It listens at localhost.
+        """
+        address = f"localhost:{ports.reserve()}"
+        for setting in ("listeners", "advertised.listeners"):
+            self._settings[setting] += f",SASL_SSL://{address}"
+        self._settings |= {
+            "listener.security.protocol.map": _SETTINGS["listener.security.protocol.map"] + ",SASL_SSL:SASL_SSL",
+            "sasl.enabled.mechanisms": f"PLAIN,{_SCRAM}",
+            "listener.name.sasl_ssl.plain.sasl.jaas.config":
+                "org.apache.kafka.common.security.plain.PlainLoginModule required "
+                + " ".join(f'user_{name}="{password}"' for name, password in users.items()) + ";",
+            f"listener.name.sasl_ssl.{_SCRAM.lower()}.sasl.jaas.config":
+                "org.apache.kafka.common.security.scram.ScramLoginModule required;",
+            "ssl.keystore.type": "PEM", "ssl.keystore.location": keystore}
+        self._users = dict(users)
+        return address
 
     def start(self) -> None:
         """Formats the storage at the first call, then runs the broker until it answers."""
@@ -126,7 +148,9 @@ class Kafka:
         java.write_properties(draft, self._settings)
         cluster = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
         cluster = "A" + cluster[1:]  # the tool would take a leading dash for an option
-        run(java.command("kafka.tools.StorageTool", "format", "-t", cluster, "-c", draft),
+        users = [word for name, password in self._users.items()
+                 for word in ("--add-scram", f"{_SCRAM}=[name={name},password={password}]")]
+        run(java.command("kafka.tools.StorageTool", "format", "-t", cluster, "-c", draft, *users),
             "formatting Kafka's storage")
         os.replace(draft, self._conf)
 

@@ -15,7 +15,7 @@
 #include "consumer/store/indexes.h"
 #include "consumer/store/migrate.h"
 #include "consumer/store/pg_doctor.h"
-#include "consumer/store/pg_tls.h"
+#include "consumer/store/pg_conninfo.h"
 #include "tests/support/follows_fixture.h"
 
 namespace tidemark::testing {

@@ -1,4 +1,4 @@
-#include "consumer/store/pg_tls.h"
+#include "consumer/store/pg_conninfo.h"
 
 #include <libpq-fe.h>
 
@@ -28,14 +28,41 @@ bool is_local(const std::string& host) {
          host.starts_with("127.") || host == "::1";
 }
 
+Options parse(const std::string& connection) {
+  char* error = nullptr;
+  Options options(PQconninfoParse(connection.c_str(), &error));
+  PQfreemem(error);  // its text may quote the password
+  return options;
+}
+
+std::string quoted(std::string_view value) {
+  std::string out = "'";
+  for (const char c : value) {
+    if (c == '\'' || c == '\\') out += '\\';
+    out += c;
+  }
+  return out + "'";
+}
+
 }  // namespace
+
+std::string without_password(const std::string& connection) {
+  const Options options = parse(connection);
+  if (options == nullptr) return "***";
+  std::string text;
+  for (const PQconninfoOption* option = options.get(); option->keyword != nullptr; ++option) {
+    if (option->val == nullptr) continue;
+    const bool secret = option->dispchar[0] == '*';
+    text += std::string(text.empty() ? "" : " ") + option->keyword + "=" +
+            (secret ? "***" : quoted(option->val));
+  }
+  return text;
+}
 
 std::vector<std::string> unverified_hosts(const std::string& connection) {
   std::map<std::string, std::string> values;
   if (const Options defaults(PQconndefaults()); defaults) take_values(defaults.get(), values);
-  char* error = nullptr;
-  const Options given(PQconninfoParse(connection.c_str(), &error));
-  PQfreemem(error);  // its text may quote the password
+  const Options given = parse(connection);
   if (given == nullptr) {
     throw WorldError(ErrorKind::kConfig,
                      "[postgres]: the connection string can't be read; it must be "
