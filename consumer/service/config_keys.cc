@@ -36,6 +36,7 @@ constexpr std::array kKeys = {
     ConfigKey{"recount", "slot", kText},
     ConfigKey{"recount", "every_ms", kNumber, 0, kMillisMax},
     ConfigKey{"recount", "producers_ms", kNumber, 0, kMillisMax},
+    ConfigKey{"recount", "silence_ms", kNumber, 0, kMillisMax},
     ConfigKey{"derive", "enabled", kFlag},
     ConfigKey{"derive", "threads", kNumber, 0, 64},
     ConfigKey{"derive", "users_max", kNumber, 1, 100'000},

@@ -38,6 +38,7 @@ Values values_of(const Config& config) {
       {"recount.slot", config.recount.slot},
       {"recount.every_ms", config.recount.every.count()},
       {"recount.producers_ms", config.recount.producers.count()},
+      {"recount.silence_ms", config.recount.silence.count()},
       {"derive.enabled", config.derive.enabled},
       {"derive.threads", config.derive.threads},
       {"derive.users_max", config.derive.users_max},
