@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "consumer/core/check.h"
+#include "consumer/core/unknown_commit.h"
 #include "consumer/store/pg_connect.h"
 
 // A text parameter that may be NULL, which libpqxx 6 lacks.
@@ -49,6 +50,25 @@ std::string session_sql(const PgOptions& options) {
          ";set idle_in_transaction_session_timeout = " +
          milliseconds_text(options.idle_in_transaction_timeout);
 }
+
+// Tells how long a statement took, however it ended.
+class Timed {
+ public:
+  Timed(const StatementObserver& observer, const StatementName& statement)
+      : observer_(observer), statement_(statement) {
+    if (observer_) begin_ = std::chrono::steady_clock::now();
+  }
+  ~Timed() {
+    if (observer_) observer_(statement_, std::chrono::steady_clock::now() - begin_);
+  }
+  Timed(const Timed&) = delete;
+  Timed& operator=(const Timed&) = delete;
+
+ private:
+  const StatementObserver& observer_;
+  const StatementName& statement_;
+  std::chrono::steady_clock::time_point begin_{};
+};
 
 }  // namespace
 
@@ -94,8 +114,11 @@ std::optional<std::string> SqlResult::optional_text(std::size_t row, std::size_t
 // --- PgConnection -------------------------------------------------------------------------------
 
 struct PgConnection::Impl {
+  explicit Impl(StatementObserver observer) : on_statement(std::move(observer)) {}
+
   using Connection = pqxx::basic_connection_base<ConnectOnce>;
 
+  const StatementObserver on_statement;
   PgWatch watch;
   std::unique_ptr<Connection> connection;
   bool broken = false;
@@ -106,6 +129,7 @@ struct PgConnection::Impl {
   auto guarded(const StatementName& statement, Work work) {
     TIDEMARK_CHECK(!broken);
     watch.diagnostics = {};
+    const Timed timed(on_statement, statement);
     try {
       return work();
     } catch (const pqxx::broken_connection&) {
@@ -126,7 +150,8 @@ struct PgConnection::Impl {
   }
 };
 
-PgConnection::PgConnection(const PgOptions& options) : impl_(std::make_unique<Impl>()) {
+PgConnection::PgConnection(const PgOptions& options)
+    : impl_(std::make_unique<Impl>(options.on_statement)) {
   connect(options, impl_->watch);
   ConnectOnce::adopt(impl_->watch.connection);
   impl_->guarded({"connect", ""}, [&] {
@@ -195,7 +220,12 @@ SqlResult PgTransaction::run_sql(const StatementName& statement, const std::stri
 }
 
 void PgTransaction::commit() {
-  impl_->connection.guarded({"commit", ""}, [&] { impl_->work->commit(); });
+  try {
+    impl_->connection.guarded({"commit", ""}, [&] { impl_->work->commit(); });
+  } catch (const WorldError& error) {
+    if (error.sqlstate().empty()) throw UnknownCommit(error);
+    throw;
+  }
 }
 
 void PgTransaction::roll_back() {

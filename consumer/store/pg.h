@@ -22,6 +22,16 @@ class result;
 
 namespace tidemark {
 
+// A name for messages, and what the statement works on: "upsert of public.aggregate_user".
+struct StatementName {
+  std::string name;    // unique in its connection
+  std::string object;  // table or the like; may be empty
+};
+
+// Told of each statement, how long it took, however it ended. Must not throw.
+using StatementObserver =
+    std::function<void(const StatementName& statement, std::chrono::duration<double> took)>;
+
 struct PgOptions {
   std::string connection;  // libpq's: "host=... dbname=..." or a URI; PG* variables fill the gaps
   std::string application_name = "tidemark";
@@ -36,6 +46,7 @@ struct PgOptions {
   std::chrono::milliseconds idle_in_transaction_timeout{10'000};
   // For the whole of connecting, all hosts together.
   std::chrono::milliseconds connect_timeout{10'000};
+  StatementObserver on_statement;  // empty: nobody is told
 };
 
 // A statement's parameters in Postgres' text form; none: NULL.
@@ -61,12 +72,6 @@ class SqlResult {
 
  private:
   std::shared_ptr<const pqxx::result> result_;
-};
-
-// A name for messages, and what the statement works on: "upsert of public.aggregate_user".
-struct StatementName {
-  std::string name;    // unique in its connection
-  std::string object;  // table or the like; may be empty
 };
 
 // One session. Not thread-safe, and used by one transaction at a time. It never reconnects: once
