@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "consumer/core/check.h"
+#include "consumer/core/unknown_commit.h"
 
 namespace tidemark {
 namespace {
@@ -28,7 +29,9 @@ void Applier::stop() {
   changed_.notify_all();
 }
 
-void Applier::submit(Delta delta) { submit_job(std::move(delta)); }
+void Applier::submit(Delta delta, BatchNotes notes) {
+  submit_job(Batch{std::move(delta), std::move(notes)});
+}
 void Applier::submit_wal_probe() { submit_job(Probe{}); }
 
 void Applier::submit_job(Job job) {
@@ -81,7 +84,7 @@ void Applier::run() {
 }
 
 AppliedReport Applier::carry_out(Job job) {
-  if (auto* delta = std::get_if<Delta>(&job)) return apply(std::move(*delta));
+  if (auto* batch = std::get_if<Batch>(&job)) return apply(std::move(*batch));
   try {
     return WalReport{store_.wal_positions()};
   } catch (const WorldError&) {
@@ -89,21 +92,32 @@ AppliedReport Applier::carry_out(Job job) {
   }
 }
 
-ApplyOutcomeReport Applier::apply(Delta delta) {
+// The tries until a commit whose reply was lost is known to be stored or not are part of one call.
+ApplyOutcomeReport Applier::apply(Batch batch) {
+  auto& [delta, notes] = batch;
   Backoff backoff(kRetryFirst, kRetryLongest);
+  bool unknown = false;
+  const auto end_unknown = [&](UnknownCommitEnd ended) {
+    if (std::exchange(unknown, false)) observer_.on_unknown_commit(ended);
+  };
   for (;;) {
     try {
       const auto start = std::chrono::steady_clock::now();
       const ApplyResult result = store_.apply(delta);
-      if (result.outcome == ApplyOutcome::kApplied) {
-        observer_.on_applied(delta, result, std::chrono::steady_clock::now() - start);
-      }
+      const bool applied = result.outcome == ApplyOutcome::kApplied;
+      end_unknown(applied ? UnknownCommitEnd::kRepeated : UnknownCommitEnd::kFenced);
+      notes.applying = std::chrono::steady_clock::now() - start;
+      if (applied) observer_.on_applied(delta, result, notes);
       return {std::move(delta), result, std::nullopt};
     } catch (const WorldError& error) {
-      if (error.kind() != ErrorKind::kRetry) return {std::move(delta), {}, error};
-      const auto wait = backoff.next();
-      observer_.on_retry(error, wait);
-      if (!sleep(wait)) return {std::move(delta), {}, error};
+      unknown = unknown || dynamic_cast<const UnknownCommit*>(&error) != nullptr;
+      if (error.kind() == ErrorKind::kRetry) {
+        const auto wait = backoff.next();
+        observer_.on_retry(error, wait);
+        if (sleep(wait)) continue;
+      }
+      end_unknown(UnknownCommitEnd::kAbandoned);
+      return {std::move(delta), {}, error};
     }
   }
 }

@@ -40,7 +40,7 @@ class Applier {
   Applier& operator=(const Applier&) = delete;
 
   // Precondition: not busy.
-  void submit(Delta delta);
+  void submit(Delta delta, BatchNotes notes = {});
   void submit_wal_probe();
   // From submit() until collect() gave the report.
   bool busy() const { return busy_; }
@@ -55,12 +55,16 @@ class Applier {
 
  private:
   struct Probe {};
-  using Job = std::variant<Delta, Probe>;
+  struct Batch {
+    Delta delta;
+    BatchNotes notes;
+  };
+  using Job = std::variant<Batch, Probe>;
 
   void submit_job(Job job);
   void run();
   AppliedReport carry_out(Job job);
-  ApplyOutcomeReport apply(Delta delta);
+  ApplyOutcomeReport apply(Batch batch);
   // False when it was stopped meanwhile.
   bool sleep(std::chrono::milliseconds wait);
 

@@ -1,5 +1,6 @@
 #include "consumer/service/config.h"
 
+#include <arpa/inet.h>
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -26,6 +27,14 @@ constexpr std::int64_t kSweepMillisMax = 2'592'000'000;  // 30 days
 constexpr std::int64_t kCountMax = 1'000'000'000;
 constexpr std::int64_t kBytesMax = std::int64_t{64} << 30;
 constexpr std::int64_t kLanesMax = 64;
+
+bool is_loopback(const std::string& host) {
+  in6_addr six{};
+  in_addr four{};
+  if (inet_pton(AF_INET, host.c_str(), &four) == 1) return ntohl(four.s_addr) >> 24U == 127;
+  if (inet_pton(AF_INET6, host.c_str(), &six) == 1) return IN6_IS_ADDR_LOOPBACK(&six) != 0;
+  return host == "localhost";
+}
 
 class Reader {
  public:
@@ -195,19 +204,38 @@ class Reader {
   }
 
   void read_http(const Section& section, Config::Http& http) const {
-    section.allow_keys({"listen"});
-    const auto listen = section.optional_text("listen");
-    if (!listen) return;
-    const std::string value = expand(section, *listen);
+    section.allow_keys({"listen", "token", "token_file"});
+    if (const auto token = section.optional_text("token")) {
+      http.token = expand(section, *token);
+      if (http.token.empty()) section.error(token->place, "the environment's 'token' is empty");
+    }
+    std::string token_file;
+    text(section, "token_file", token_file);
+    if (!token_file.empty()) http.token_file = folder_ / token_file;
+    if (!http.token.empty() && !token_file.empty()) {
+      section.error(section.place_of("token_file"), "set 'token' or 'token_file', not both");
+    }
+    if (const auto listen = section.optional_text("listen")) read_listen(section, *listen, http);
+  }
+
+  void read_listen(const Section& section, const PlacedText& listen, Config::Http& http) const {
+    const std::string value = expand(section, listen);
     const auto colon = value.rfind(':');
     const char* begin = value.data() + (colon == std::string::npos ? value.size() : colon + 1);
     const char* end = value.data() + value.size();
     const auto [last, error] = std::from_chars(begin, end, http.port);
     if (error != std::errc{} || last != end || http.port < 0 || http.port > 65535) {
-      section.error(listen->place, "'listen' must be host:port, as in \"127.0.0.1:9464\"");
+      section.error(listen.place, "'listen' must be host:port, as in \"127.0.0.1:9464\"");
       return;
     }
     http.host = value.substr(0, colon);
+    if (http.host.starts_with('[') && http.host.ends_with(']')) {  // IPv6, as in URLs
+      http.host = http.host.substr(1, http.host.size() - 2);
+    }
+    if (is_loopback(http.host) || !http.token.empty() || !http.token_file.empty()) return;
+    section.error(listen.place,
+                  "'listen' is beyond this machine: set 'token_file', or 'token' from the "
+                  "environment, that who asks for figures must have");
   }
 
   void read_log(const Section& section, Config::Log& log) const {

@@ -66,6 +66,9 @@ struct Config {
   struct Http {
     std::string host = "127.0.0.1";
     int port = 9464;  // 0: any free one
+    // Demanded of who asks for figures; at most one of these. Beyond loopback one must be there.
+    std::string token;
+    std::filesystem::path token_file;
   } http;
 
   struct Log {

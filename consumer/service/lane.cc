@@ -1,6 +1,7 @@
 #include "consumer/service/lane.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "consumer/core/check.h"
 
@@ -21,6 +22,10 @@ Lane::Lane(const Declaration& declaration, NotNewPolicy policy, Store& store,
 
 void Lane::reset(std::span<const FoldPartition> partitions) {
   fold_.reset(partitions);
+  topics_.clear();
+  for (const FoldPartition& partition : partitions) topics_.push_back(partition.where.topic);
+  ops_.assign(partitions.size(), {});
+  oldest_commit_us_ = 0;
   first_ = true;
 }
 
@@ -35,10 +40,25 @@ std::chrono::steady_clock::duration Lane::age(std::chrono::steady_clock::time_po
   return now - first_at_;
 }
 
-void Lane::dispatch() {
+void Lane::dispatch(std::chrono::steady_clock::time_point now) {
   TIDEMARK_CHECK(!fold_.empty());
   first_ = false;
-  applier_.submit(fold_.take());
+  applier_.submit(fold_.take(), take_notes(now));
+}
+
+BatchNotes Lane::take_notes(std::chrono::steady_clock::time_point now) {
+  BatchNotes notes{.events = {},
+                   .oldest_commit_us = std::exchange(oldest_commit_us_, 0),
+                   .first_at = first_at_,
+                   .gathering = age(now)};
+  for (std::size_t i = 0; i < ops_.size(); ++i) {
+    const BatchNotes::OpCounts ops = std::exchange(ops_[i], {});
+    if (std::ranges::all_of(ops, [](std::uint64_t count) { return count == 0; })) continue;
+    auto of = std::ranges::find(notes.events, topics_[i], &BatchNotes::TopicEvents::topic);
+    if (of == notes.events.end()) of = notes.events.insert(of, {topics_[i], {}});
+    for (std::size_t op = 0; op < ops.size(); ++op) of->ops[op] += ops[op];
+  }
+  return notes;
 }
 
 bool Lane::shrink(std::size_t records) {

@@ -3,8 +3,11 @@
 
 #include <chrono>
 #include <cstddef>
+#include <cstdint>
 #include <optional>
 #include <span>
+#include <string>
+#include <vector>
 
 #include "consumer/core/fold.h"
 #include "consumer/service/applier.h"
@@ -41,6 +44,15 @@ class Lane {
   Applier& applier() { return applier_; }
   // To be called before a batch's first record is added, with the time now.
   void note_first(std::chrono::steady_clock::time_point now);
+  // To be called for each change that is added, with its record's place in this lane.
+  void note_change(std::uint32_t slot, const Change& change) {
+    ++ops_[slot][static_cast<std::size_t>(change.op)];
+    if (change.source_time_us <= 0 || change.op == Op::kRead)
+      return;  // a snapshot's row is of any age
+    if (oldest_commit_us_ == 0 || change.source_time_us < oldest_commit_us_) {
+      oldest_commit_us_ = change.source_time_us;
+    }
+  }
 
   // The first batch since reset(): it proves that the claim works, and must not wait to grow.
   bool first() const { return first_; }
@@ -48,7 +60,7 @@ class Lane {
   bool full() const;
   std::chrono::steady_clock::duration age(std::chrono::steady_clock::time_point now) const;
   // Hands the batch to the applier. Precondition: not empty, and the applier is free.
-  void dispatch();
+  void dispatch(std::chrono::steady_clock::time_point now);
 
   // After a batch of this many records failed because of its size or content: the next is half as
   // large. False when it can't get smaller.
@@ -58,7 +70,12 @@ class Lane {
   std::size_t records_max() const { return records_max_; }
 
  private:
+  BatchNotes take_notes(std::chrono::steady_clock::time_point now);
+
   const BatchLimits& limits_;
+  std::vector<std::string> topics_;        // of each partition
+  std::vector<BatchNotes::OpCounts> ops_;  // of each partition, of the batch so far
+  std::int64_t oldest_commit_us_ = 0;      // of the batch so far
   Fold fold_;
   std::size_t records_max_;
   bool first_ = true;

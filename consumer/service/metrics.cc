@@ -7,13 +7,18 @@
 #include <prometheus/text_serializer.h>
 #include <spdlog/spdlog.h>
 
+#include <algorithm>
 #include <atomic>
 #include <map>
 #include <mutex>
-#include <set>
+#include <utility>
 
 #include "consumer/service/derive_metrics.h"
+#include "consumer/service/kafka_metrics.h"
+#include "consumer/service/process_metrics.h"
+#include "consumer/service/recent_seconds.h"
 #include "consumer/service/recount_metrics.h"
+#include "consumer/service/state_watch.h"
 
 namespace tidemark {
 namespace {
@@ -21,10 +26,13 @@ namespace {
 using prometheus::BuildCounter;
 using prometheus::BuildGauge;
 using prometheus::BuildHistogram;
+using Steady = std::chrono::steady_clock;
 
 // Around the goal of 50 ms, and wide enough for an outage.
 const prometheus::Histogram::BucketBoundaries kSecondsBuckets{
     .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60, 300};
+// Few, as there are many statements.
+const prometheus::Histogram::BucketBoundaries kStatementBuckets{.001, .005, .025, .1, .5, 2.5};
 const prometheus::Histogram::BucketBoundaries kRowsBuckets{1,      10,     100,     1'000,
                                                            10'000, 50'000, 100'000, 250'000};
 
@@ -35,6 +43,12 @@ struct Metrics::Impl {
 
   prometheus::Counter& counter(const std::string& name, const std::string& help) {
     return BuildCounter().Name(name).Help(help).Register(*registry).Add({});
+  }
+  prometheus::Gauge& gauge(const std::string& name, const std::string& help) {
+    return BuildGauge().Name(name).Help(help).Register(*registry).Add({});
+  }
+  prometheus::Histogram& histogram(const std::string& name, const std::string& help) {
+    return BuildHistogram().Name(name).Help(help).Register(*registry).Add({}, kSecondsBuckets);
   }
 
   prometheus::Counter& records =
@@ -97,15 +111,123 @@ struct Metrics::Impl {
                                  .Register(*registry)
                                  .Add({});
 
+  prometheus::Family<prometheus::Counter>& events =
+      BuildCounter()
+          .Name("tidemark_events_total")
+          .Help("Row changes whose effect is visible in Postgres, by topic and Debezium's op.")
+          .Register(*registry);
+  prometheus::Family<prometheus::Counter>& rows =
+      BuildCounter()
+          .Name("tidemark_rows_total")
+          .Help("Aggregate rows of batches; unchanged: looked up, or there and back in one batch.")
+          .Register(*registry);
+  prometheus::Histogram& gather_seconds =
+      histogram("tidemark_gather_seconds", "From a batch's first record until it was handed over.");
+  prometheus::Histogram& received_seconds = histogram(
+      "tidemark_received_to_visible_seconds", "From a batch's first record until it is visible.");
+  prometheus::Histogram& commit_seconds =
+      histogram("tidemark_commit_to_visible_seconds",
+                "From the source's oldest commit of a batch until it is visible; two clocks.");
+  prometheus::Family<prometheus::Histogram>& statements =
+      BuildHistogram()
+          .Name("tidemark_statement_seconds")
+          .Help("Duration of the statements of batches' transactions.")
+          .Register(*registry);
+  prometheus::Family<prometheus::Gauge>& lag_time =
+      BuildGauge()
+          .Name("tidemark_lag_seconds")
+          .Help("Age of the last visible record of a partition that has more; 0: it has none.")
+          .Register(*registry);
+  prometheus::Family<prometheus::Counter>& unknown_commits =
+      BuildCounter()
+          .Name("tidemark_unknown_commits_total")
+          .Help("Commits whose reply was lost, by how they ended.")
+          .Register(*registry);
+  prometheus::Gauge& waiting =
+      gauge("tidemark_suspects_waiting", "Suspect cells and ranges to be recounted, in all.");
+  prometheus::Family<prometheus::Gauge>& pass_age =
+      BuildGauge()
+          .Name("tidemark_pass_age_seconds")
+          .Help("Since the last pass over everything ended; absent: none did.")
+          .Register(*registry);
+
   prometheus::Counter& fence_skips =
       counter("tidemark_fence_skipped_total",
               "Contributions skipped as a recount had counted them already (rule F1).");
   RecountMetrics recount{*registry};
   DeriveMetrics derive{*registry};
+  KafkaMetrics kafka{*registry};
+  ProcessMetrics process{*registry};
   std::atomic<bool> retrying{false};
-  std::mutex mutex;
-  std::map<TopicPartition, prometheus::Gauge*> lag_gauges;
+  std::mutex mutex;  // of what follows
+  struct OfPartition {
+    prometheus::Gauge* records;
+    prometheus::Gauge* seconds;
+  };
+  std::map<TopicPartition, OfPartition> lag_gauges;
+  std::map<TopicPartition, std::int64_t> last_ms;  // of each partition's last visible record
+  RecentSeconds recent{MemberFigures::kOverSeconds};
+
+  // Under the mutex.
+  double seconds_behind(const PartitionStatus& partition) const;
+  void note_batch(const Delta& delta, const BatchNotes& notes);
+  void note_freshness(const Delta& delta, const BatchNotes& notes);
 };
+
+// A partition of which we applied nothing yet has no last record to measure from.
+double Metrics::Impl::seconds_behind(const PartitionStatus& partition) const {
+  const auto last = last_ms.find(partition.where);
+  if (partition.next >= *partition.high || last == last_ms.end()) return 0;
+  const auto now = std::chrono::system_clock::now().time_since_epoch();
+  const auto now_ms = std::chrono::duration_cast<std::chrono::milliseconds>(now).count();
+  return std::max(0.0, static_cast<double>(now_ms - last->second) / 1000.0);
+}
+
+// Rows are those that the batch was folded to; a fence may have taken out some.
+void Metrics::Impl::note_batch(const Delta& delta, const BatchNotes& notes) {
+  for (const BatchNotes::TopicEvents& of : notes.events) {
+    for (std::size_t op = 0; op < of.ops.size(); ++op) {
+      if (of.ops[op] == 0) continue;
+      events.Add({{"topic", of.topic}, {"op", std::string(1, op_letter(static_cast<Op>(op)))}})
+          .Increment(static_cast<double>(of.ops[op]));
+    }
+  }
+  std::size_t changed = 0;
+  std::size_t all = 0;
+  for (const AggregateDelta& aggregate : delta.aggregates) {
+    const std::size_t width = aggregate.counters;
+    all += aggregate.rows();
+    for (auto at = aggregate.deltas.begin(); width > 0 && at != aggregate.deltas.end();) {
+      const auto end = at + static_cast<std::ptrdiff_t>(width);
+      changed += std::any_of(at, end, [](std::int32_t delta_of) { return delta_of != 0; }) ? 1 : 0;
+      at = end;
+    }
+  }
+  rows.Add({{"result", "written"}}).Increment(static_cast<double>(changed));
+  rows.Add({{"result", "unchanged"}}).Increment(static_cast<double>(all - changed));
+  gather_seconds.Observe(notes.gathering.count());
+  apply_seconds.Observe(notes.applying.count());
+}
+
+void Metrics::Impl::note_freshness(const Delta& delta, const BatchNotes& notes) {
+  const auto now = std::chrono::system_clock::now().time_since_epoch();
+  const auto now_us = std::chrono::duration_cast<std::chrono::microseconds>(now).count();
+  const auto since = [now_us](std::int64_t then_us) {
+    return static_cast<double>(now_us - then_us) / 1e6;
+  };
+  const auto steady = Steady::now();
+  if (notes.first_at != Steady::time_point{}) {
+    received_seconds.Observe(std::chrono::duration<double>(steady - notes.first_at).count());
+  }
+  if (notes.oldest_commit_us != 0) commit_seconds.Observe(since(notes.oldest_commit_us));
+  const std::int64_t oldest = delta.figures.oldest_append_ms;
+  if (oldest != 0) freshness.Observe(since(oldest * 1000));
+  const std::lock_guard lock(mutex);
+  if (oldest != 0) recent.add(steady, since(oldest * 1000));
+  for (const Advance& advance : delta.advances) {
+    if (advance.fingerprint) last_ms[advance.where] = advance.fingerprint->timestamp.value;
+  }
+}
 
 Metrics::Metrics(const std::string& version, const std::string& declaration_hash)
     : impl_(std::make_unique<Impl>()) {
@@ -118,8 +240,7 @@ Metrics::Metrics(const std::string& version, const std::string& declaration_hash
 }
 Metrics::~Metrics() = default;
 
-void Metrics::on_applied(const Delta& delta, const ApplyResult& result,
-                         std::chrono::duration<double> apply_seconds) {
+void Metrics::on_applied(const Delta& delta, const ApplyResult& result, const BatchNotes& notes) {
   impl_->retrying = false;
   const BatchFigures& figures = delta.figures;
   impl_->records.Increment(static_cast<double>(figures.records));
@@ -143,13 +264,34 @@ void Metrics::on_applied(const Delta& delta, const ApplyResult& result,
       delta.suspect_cells.size() + delta.suspect_ranges.size() + result.negative_cells));
   impl_->fence_skips.Increment(static_cast<double>(result.skipped_changes));
   impl_->batch_rows.Observe(static_cast<double>(result.rows_written));
-  impl_->apply_seconds.Observe(apply_seconds.count());
-  if (figures.oldest_append_ms != 0) {
-    const auto now = std::chrono::system_clock::now().time_since_epoch();
-    const auto now_ms = std::chrono::duration_cast<std::chrono::milliseconds>(now).count();
-    impl_->freshness.Observe(static_cast<double>(now_ms - figures.oldest_append_ms) / 1000.0);
-  }
+  impl_->note_batch(delta, notes);
+  impl_->note_freshness(delta, notes);
 }
+
+void Metrics::on_unknown_commit(UnknownCommitEnd ended) {
+  const auto name = [ended] {
+    switch (ended) {
+      case UnknownCommitEnd::kRepeated:
+        return "repeated";
+      case UnknownCommitEnd::kFenced:
+        return "fenced";
+      case UnknownCommitEnd::kAbandoned:
+        return "abandoned";
+    }
+    return "?";
+  };
+  impl_->unknown_commits.Add({{"ended", name()}}).Increment();
+}
+
+void Metrics::on_statement(const StatementName& statement, std::chrono::duration<double> took) {
+  // Statements of several tables have a number behind their name.
+  const std::string name =
+      statement.name.substr(0, statement.name.find_last_not_of("_0123456789") + 1);
+  impl_->statements.Add({{"statement", name}, {"object", statement.object}}, kStatementBuckets)
+      .Observe(took.count());
+}
+
+void Metrics::on_kafka_statistics(std::string_view json) { impl_->kafka.update(json); }
 
 RecountObserver& Metrics::recount() { return impl_->recount; }
 DeriveObserver& Metrics::derive() { return impl_->derive; }
@@ -202,27 +344,56 @@ void Metrics::on_shrunk(const WorldError& error, std::size_t records_max) {
 void Metrics::update(const PipelineStatus& status) {
   const std::lock_guard lock(impl_->mutex);
   impl_->ready.Set(status.positioned ? 1 : 0);
-  std::map<TopicPartition, prometheus::Gauge*> mine;
+  std::map<TopicPartition, Impl::OfPartition> mine;
   double blocked = 0;
   for (const PartitionStatus& partition : status.partitions) {
     if (partition.blocked) ++blocked;
     if (!partition.high || partition.next == kNotStarted) continue;
-    prometheus::Gauge& gauge =
-        impl_->lag.Add({{"topic", partition.where.topic},
-                        {"partition", std::to_string(partition.where.partition.value)}});
-    gauge.Set(static_cast<double>(partition.high->value - partition.next.value));
-    mine[partition.where] = &gauge;
+    const prometheus::Labels labels{{"topic", partition.where.topic},
+                                    {"partition", std::to_string(partition.where.partition.value)}};
+    const Impl::OfPartition gauges{&impl_->lag.Add(labels), &impl_->lag_time.Add(labels)};
+    gauges.records->Set(static_cast<double>(partition.high->value - partition.next.value));
+    gauges.seconds->Set(impl_->seconds_behind(partition));
+    mine[partition.where] = gauges;
   }
   impl_->blocked.Set(blocked);
-  for (const auto& [where, gauge] : impl_->lag_gauges) {
-    if (!mine.contains(where)) impl_->lag.Remove(gauge);
+  for (const auto& [where, gauges] : impl_->lag_gauges) {
+    if (mine.contains(where)) continue;
+    impl_->lag.Remove(gauges.records);
+    impl_->lag_time.Remove(gauges.seconds);
+    impl_->last_ms.erase(where);
   }
   impl_->lag_gauges = std::move(mine);
+}
+
+void Metrics::update(const StateView& view) {
+  const StateCounts& counts = view.overview.counts;
+  impl_->waiting.Set(static_cast<double>(counts.suspect_cells + counts.suspect_ranges));
+  const auto& last = view.overview.last;
+  if (last) impl_->pass_age.Add({}).Set(static_cast<double>(last->ended_seconds.value_or(0)));
+}
+
+MemberFigures Metrics::figures() const {
+  const std::lock_guard lock(impl_->mutex);
+  MemberFigures figures;
+  figures.records = static_cast<std::uint64_t>(impl_->records.Value());
+  figures.changes = static_cast<std::uint64_t>(impl_->changes.Value());
+  figures.rebalances = static_cast<std::uint64_t>(impl_->rebalances.Value());
+  const RecentSeconds::Sum sum = impl_->recent.sum(Steady::now());
+  if (sum.count > 0) {
+    figures.freshness_mean = sum.total / static_cast<double>(sum.count);
+    figures.freshness_max = sum.max;
+  }
+  for (const auto& [where, gauges] : impl_->lag_gauges) {
+    figures.lag_seconds[where] = gauges.seconds->Value();
+  }
+  return figures;
 }
 
 bool Metrics::retrying() const { return impl_->retrying; }
 
 std::string Metrics::text() const {
+  impl_->process.update();
   return prometheus::TextSerializer().Serialize(impl_->registry->Collect());
 }
 

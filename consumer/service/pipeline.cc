@@ -157,7 +157,7 @@ bool Pipeline::due(Lane& lane) const {
 void Pipeline::dispatch() {
   if (stale_) return;
   for (const auto& lane : lanes_) {
-    if (due(*lane)) lane->dispatch();
+    if (due(*lane)) lane->dispatch(Steady::now());
   }
   const bool room = std::ranges::none_of(lanes_, [](const auto& lane) { return lane->full(); });
   if (!paused_ || !room) return;
@@ -354,6 +354,7 @@ void Pipeline::decode_into(Lane& lane, const Reading& reading, Record record) {
   }
   DecodeResult result = decoder_.decode(record, reading.tables, change_);
   if (std::holds_alternative<Decoded>(result)) {
+    lane.note_change(reading.lane_slot, change_);
     lane.fold().add_change(record, change_);
   } else if (const auto* reason = std::get_if<SkipReason>(&result)) {
     lane.fold().add_skip(record, *reason);

@@ -16,11 +16,12 @@
 #include "consumer/service/backoff.h"
 #include "consumer/service/command_setup.h"
 #include "consumer/service/deriving.h"
-#include "consumer/service/http.h"
 #include "consumer/service/kafka_log.h"
 #include "consumer/service/metrics.h"
+#include "consumer/service/monitor.h"
 #include "consumer/service/pipeline.h"
 #include "consumer/service/postgres.h"
+#include "consumer/service/readiness.h"
 #include "consumer/service/recounting.h"
 #include "consumer/service/sd_notify.h"
 #include "consumer/store/catalog.h"
@@ -38,9 +39,6 @@ constexpr std::chrono::seconds kStartPatience{60};
 constexpr milliseconds kDrainPatience{5000};
 constexpr std::chrono::seconds kExitPatience{9};
 constexpr milliseconds kUpdateEvery{1000};
-// A transaction takes milliseconds, a very large one seconds. One that takes longer waits for a
-// Postgres that is frozen or silent, which no error tells.
-constexpr milliseconds kApplySlow{10'000};
 
 std::atomic<bool> stop_asked{false};
 static_assert(std::atomic<bool>::is_always_lock_free, "used by a signal handler");
@@ -92,8 +90,8 @@ bool check_when_reachable(const Config& config, Declaration& declaration) {
 // What a member consists of, in the order in which it must be taken down.
 class Member {
  public:
-  Member(const Config& config, const Declaration& declaration, Metrics& metrics,
-         std::atomic<bool>& broker_reachable)
+  Member(const Config& config, const Declaration& declaration, const std::string& name,
+         Metrics& metrics, std::atomic<bool>& broker_reachable)
       : topics_(resolve_topics(config.topics, declaration)) {
     KafkaOptions kafka;
     kafka.properties = config.kafka;
@@ -106,18 +104,23 @@ class Member {
     }
     kafka.on_log = log_kafka;
     kafka.on_reachable = [&broker_reachable](bool reachable) { broker_reachable = reachable; };
-    const std::string owner = member_name();
+    kafka.on_stats = [&metrics](std::string_view json) { metrics.on_kafka_statistics(json); };
+    PgOptions pg = pg_options(config, Role::kService);
+    pg.on_statement = [&metrics](const StatementName& statement,
+                                 std::chrono::duration<double> took) {
+      metrics.on_statement(statement, took);
+    };
     std::vector<Store*> lanes;
     for (std::size_t i = 0; i < config.lanes; ++i) {
-      stores_.push_back(std::make_unique<PgStore>(
-          declaration, PgStoreOptions{.pg = pg_options(config, Role::kService),
-                                      .group_id = group_id(config),
-                                      .owner = owner,
-                                      .recounted = config.recount.enabled,
-                                      .source = source_options(config),
-                                      .on_marked = [this] {
-                                        if (deriving_) deriving_->wake();
-                                      }}));
+      stores_.push_back(
+          std::make_unique<PgStore>(declaration, PgStoreOptions{.pg = pg,
+                                                                .group_id = group_id(config),
+                                                                .owner = name,
+                                                                .recounted = config.recount.enabled,
+                                                                .source = source_options(config),
+                                                                .on_marked = [this] {
+                                                                  if (deriving_) deriving_->wake();
+                                                                }}));
       lanes.push_back(stores_.back().get());
     }
     source_ = std::make_unique<KafkaSource>(std::move(kafka));
@@ -142,59 +145,6 @@ class Member {
   std::unique_ptr<Recounting> recounting_;
 };
 
-// What /readyz says: 200 when counts are being kept, else 503 and why, a line each.
-class Readiness {
- public:
-  std::atomic<bool> broker_reachable{true};
-
-  // The pipeline whose state counts, until it is replaced; nullptr: none runs.
-  void follow(const Pipeline* pipeline) {
-    const std::lock_guard lock(mutex_);
-    pipeline_ = pipeline;
-  }
-
-  HttpAnswer answer(const Metrics& metrics) const {
-    std::string why;
-    const std::lock_guard lock(mutex_);
-    if (pipeline_ == nullptr) {
-      why += "starting, or stopping\n";
-    } else {
-      const PipelineStatus status = pipeline_->status();
-      if (!status.positioned) why += "waiting for: " + status.waiting_for + "\n";
-      if (status.applying > kApplySlow) {
-        why += fmt::format("Postgres has not answered a transaction for {} s\n",
-                           status.applying.count() / 1000);
-      }
-      for (const PartitionStatus& partition : status.partitions) {
-        if (!partition.blocked) continue;
-        why += fmt::format("{} [{}] stands still at the bound of parked records\n",
-                           partition.where.topic, partition.where.partition.value);
-      }
-    }
-    if (!broker_reachable) why += "no Kafka broker answers\n";
-    if (metrics.retrying()) why += "Postgres refuses or can't be reached; trying again\n";
-    return why.empty() ? HttpAnswer{200, "ready\n"} : HttpAnswer{503, why};
-  }
-
- private:
-  mutable std::mutex mutex_;
-  const Pipeline* pipeline_ = nullptr;
-};
-
-// While it lives, the pipeline decides about readiness.
-class Followed {
- public:
-  Followed(Readiness& readiness, const Pipeline& pipeline) : readiness_(readiness) {
-    readiness_.follow(&pipeline);
-  }
-  ~Followed() { readiness_.follow(nullptr); }
-  Followed(const Followed&) = delete;
-  Followed& operator=(const Followed&) = delete;
-
- private:
-  Readiness& readiness_;
-};
-
 // The last resort of a drain: a library that hangs must not keep the process.
 void exit_when_drain_hangs() {
   std::thread([] {
@@ -216,15 +166,15 @@ void install_stop_signals() {
 }
 
 void run_service(const Config& config, Declaration declaration) {
-  Metrics metrics(TIDEMARK_VERSION, declaration_hash(declaration));
-  Readiness readiness;
-  const HttpServer http(config.http.host, config.http.port,
-                        {.ready = [&] { return readiness.answer(metrics); },
-                         .metrics = [&] { return metrics.text(); }});
-  spdlog::info("tidemark {} serves http://{}:{}", TIDEMARK_VERSION, config.http.host, http.port());
+  const std::string name = member_name();
+  Monitor monitor(config, declaration, name);
+  Metrics& metrics = monitor.metrics();
+  Readiness& readiness = monitor.readiness();
+  spdlog::info("tidemark {} serves http://{}:{}", TIDEMARK_VERSION, config.http.host,
+               monitor.port());
   if (!check_when_reachable(config, declaration)) return;
 
-  Member member(config, declaration, metrics, readiness.broker_reachable);
+  Member member(config, declaration, name, metrics, readiness.broker_reachable);
   Pipeline& pipeline = member.pipeline();
   const Followed followed(readiness, pipeline);
   notify_ready();
@@ -234,7 +184,7 @@ void run_service(const Config& config, Declaration declaration) {
     if (Steady::now() < update_at) continue;
     member.check();
     metrics.update(pipeline.status());
-    notify_alive(readiness.answer(metrics).body);
+    notify_alive(readiness.answer({}).body);
     update_at = Steady::now() + kUpdateEvery;
   }
   notify_stopping();

@@ -2,6 +2,9 @@
 
 #include <gtest/gtest.h>
 
+#include <utility>
+
+#include "consumer/core/unknown_commit.h"
 #include "consumer/service/backoff.h"
 #include "tests/unit/pipeline_fixture.h"
 
@@ -90,6 +93,23 @@ TEST_F(ApplierTest, TriesAgainOnlyWhatPassesByItself) {
     EXPECT_EQ(done.error->sqlstate(), "22003");
   }
   EXPECT_EQ(observer_.seen().retries, 2U);
+}
+
+TEST_F(ApplierTest, SaysHowACommitEndedWhoseReplyWasLost) {
+  claim();
+  bool lost = false;
+  store_.before_apply([&](const Delta&) {
+    if (!std::exchange(lost, true)) throw UnknownCommit(WorldError(ErrorKind::kRetry, "lost"));
+  });
+  applier_.submit(batch(-1, 5));
+  EXPECT_EQ(report().result.outcome, ApplyOutcome::kApplied);
+  lost = false;
+  applier_.submit(batch(-1, 5));  // as if the lost one had been stored
+  EXPECT_EQ(report().result.outcome, ApplyOutcome::kFenced);
+  applier_.submit(batch(5, 6));
+  report();
+  EXPECT_EQ(observer_.seen().unknown_commits,
+            (std::vector{UnknownCommitEnd::kRepeated, UnknownCommitEnd::kFenced}));
 }
 
 TEST_F(ApplierTest, StopEndsRetriesWithALastReport) {

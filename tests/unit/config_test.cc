@@ -110,6 +110,7 @@ depth_max = 32
 parked_max = 33
 [http]
 listen = "0.0.0.0:0"
+token_file = "token"
 [log]
 level = "debug"
 )");
@@ -134,6 +135,7 @@ level = "debug"
   EXPECT_EQ(config.pipeline.parked_max, 33U);
   EXPECT_EQ(config.http.host, "0.0.0.0");
   EXPECT_EQ(config.http.port, 0);
+  EXPECT_EQ(config.http.token_file, "/etc/tidemark/token");
   EXPECT_EQ(config.log.level, "debug");
 }
 
@@ -195,6 +197,26 @@ TEST(ConfigError, ValuesOutsideOfTheirBounds) {
         "[log]\nlevel = \"loud\"", "[kafka.x]\ny = 1.5", "[kafka.x]\ny = [1]"}) {
     EXPECT_THAT(error_of(std::string(kLeast) + line), HasSubstr("tidemark.toml:")) << line;
   }
+}
+
+TEST(ConfigError, FiguresAreServedBeyondThisMachineOnlyWithAToken) {
+  for (const std::string host : {"0.0.0.0", "[::]", "10.0.0.7", "example.org", "", "128.0.0.1"}) {
+    const std::string listen = std::string(kLeast) + "[http]\nlisten = \"" + host + ":9464\"\n";
+    EXPECT_THAT(error_of(listen), HasSubstr("'token_file'")) << host;
+    EXPECT_TRUE(errors_of(listen + "token_file = \"token\"").empty()) << host;
+    EXPECT_TRUE(errors_of(listen + "token = \"0123456789abcdef\"").empty()) << host;
+  }
+  for (const std::string host : {"127.0.0.1", "127.9.9.9", "[::1]", "localhost"}) {
+    EXPECT_TRUE(errors_of(std::string(kLeast) + "[http]\nlisten = \"" + host + ":9464\"").empty())
+        << host;
+  }
+}
+
+TEST(ConfigError, ATokenThatIsNoneOrTwo) {
+  const std::string http = std::string(kLeast) + "[http]\n";
+  EXPECT_THAT(error_of(http + "token = \"\""), HasSubstr("empty"));
+  EXPECT_THAT(error_of(http + "token = \"${T}\"", {{"T", ""}}), HasSubstr("empty"));
+  EXPECT_THAT(error_of(http + "token = \"a\"\ntoken_file = \"b\""), HasSubstr("not both"));
 }
 
 TEST(ConfigError, WithoutAnyTopicNothingCanBeRead) {

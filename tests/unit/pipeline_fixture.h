@@ -33,6 +33,7 @@ class RecordingObserver final : public PipelineObserver {
     std::vector<std::string> data_loss;
     std::vector<TopicPartition> at_bound;
     std::vector<std::size_t> shrunk;
+    std::vector<UnknownCommitEnd> unknown_commits;
   };
 
   Seen seen() const {
@@ -40,8 +41,11 @@ class RecordingObserver final : public PipelineObserver {
     return seen_;
   }
 
-  void on_applied(const Delta&, const ApplyResult&, std::chrono::duration<double>) override {
+  void on_applied(const Delta&, const ApplyResult&, const BatchNotes&) override {
     note([](Seen& seen) { ++seen.applied; });
+  }
+  void on_unknown_commit(UnknownCommitEnd ended) override {
+    note([=](Seen& seen) { seen.unknown_commits.push_back(ended); });
   }
   void on_retry(const WorldError&, std::chrono::milliseconds) override {
     note([](Seen& seen) { ++seen.retries; });

@@ -1,0 +1,12 @@
+# Writes ${OUT}: the page ${FILE} as a C++ raw string, in pieces that no compiler finds too long.
+file(READ ${FILE} text)
+set(piece_length 8000)
+string(LENGTH "${text}" length)
+set(pieces "")
+set(at 0)
+while(at LESS length)
+  string(SUBSTRING "${text}" ${at} ${piece_length} piece)
+  string(APPEND pieces "\n      R\"page(${piece})page\"")
+  math(EXPR at "${at} + ${piece_length}")
+endwhile()
+file(WRITE ${OUT} "// Generated from consumer/service/status_page.html by embed_page.cmake.\n#include \"consumer/service/status_page.h\"\n\nnamespace tidemark {\n\nstd::string status_page() {\n  return${pieces};\n}\n\n}  // namespace tidemark\n")

@@ -1,0 +1,160 @@
+#include "consumer/service/monitor.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <chrono>
+#include <fstream>
+#include <iterator>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <utility>
+
+#include "consumer/kafka/end_offsets.h"
+#include "consumer/service/http.h"
+#include "consumer/service/postgres.h"
+#include "consumer/service/state_watch.h"
+#include "consumer/service/status_page.h"
+#include "consumer/service/status_report.h"
+
+namespace tidemark {
+namespace {
+
+using Steady = std::chrono::steady_clock;
+
+// As long as a password that is not guessed.
+constexpr std::size_t kTokenBytesMin = 16;
+// Who asks a thousand times a second gets the same answer a hundred times.
+constexpr std::chrono::milliseconds kSameFor{100};
+constexpr std::chrono::milliseconds kEndsPatience{1'000};
+
+// Asks where topics end, with a client that is made when somebody looks first.
+class Ends {
+ public:
+  Ends(const Config& config, const Declaration& declaration) {
+    options_.properties = config.kafka;
+    for (const auto& [topic, tables] : resolve_topics(config.topics, declaration)) {
+      options_.topics.push_back(topic);
+    }
+  }
+
+  std::map<TopicPartition, Offset> read() {
+    if (options_.topics.empty()) return {};
+    if (!client_) client_.emplace(options_);
+    std::map<TopicPartition, Offset> ends;
+    for (const EndOffset& end : client_->read(kEndsPatience)) ends[end.where] = end.high;
+    return ends;
+  }
+
+ private:
+  KafkaOptions options_;
+  std::optional<EndOffsets> client_;
+};
+
+std::vector<std::string> names_of(const std::vector<Rule>& rules) {
+  std::vector<std::string> names;
+  for (const Rule& rule : rules) names.push_back(rule.name);
+  return names;
+}
+
+// A text that is made anew when it is asked for, and not too often. One thread.
+class Cached {
+ public:
+  explicit Cached(std::function<std::string()> make) : make_(std::move(make)) {}
+
+  const std::string& get() {
+    const auto now = Steady::now();
+    if (text_.empty() || now - made_at_ >= kSameFor) {
+      text_ = make_();
+      made_at_ = now;
+    }
+    return text_;
+  }
+
+ private:
+  const std::function<std::string()> make_;
+  std::string text_;
+  Steady::time_point made_at_{};
+};
+
+}  // namespace
+
+std::string read_token(const Config::Http& http) {
+  std::string token = http.token;
+  std::string from = "[http] token";
+  if (!http.token_file.empty()) {
+    from = fmt::format("[http] token_file '{}'", http.token_file.string());
+    std::ifstream in(http.token_file, std::ios::binary);
+    token.assign(std::istreambuf_iterator<char>(in), {});
+    if (!in) throw WorldError(ErrorKind::kConfig, from + " can't be read");
+    token.erase(token.find_last_not_of(" \t\r\n") + 1);
+  }
+  if (token.empty() && http.token_file.empty()) return token;
+  const bool visible = std::ranges::all_of(token, [](char c) { return c > ' ' && c < 0x7f; });
+  if (!visible || token.size() < kTokenBytesMin) {
+    throw WorldError(ErrorKind::kConfig,
+                     fmt::format("{} must be at least {} visible ASCII characters, without spaces; "
+                                 "`openssl rand -hex 32` makes one",
+                                 from, kTokenBytesMin));
+  }
+  return token;
+}
+
+struct Monitor::Impl {
+  Impl(const Config& config, const Declaration& declaration, std::string name)
+      : member(std::move(name)),
+        hash(declaration_hash(declaration)),
+        rules(names_of(declaration.rules)),
+        metrics(TIDEMARK_VERSION, hash),
+        ends(config, declaration),
+        watch({.pg = pg_options(config, Role::kService),
+               .ends = [this] { return ends.read(); },
+               .on_look = [this](const StateView& view) { metrics.update(view); }}),
+        http({config.http.host, config.http.port, read_token(config.http)}, handlers()) {}
+
+  HttpHandlers handlers() {
+    return {.ready = [this](ReadyQuery query) { return readiness.answer(query); },
+            .metrics = [this] { return metrics_text.get(); },
+            .status = [this] { return report.get(); },
+            .version =
+                [this] {
+                  const nlohmann::json out = {{"version", TIDEMARK_VERSION}, {"declaration", hash}};
+                  return out.dump() + "\n";
+                },
+            .page = status_page()};
+  }
+
+  std::string status() {
+    return status_json({.version = TIDEMARK_VERSION,
+                        .declaration = hash,
+                        .member = member,
+                        .rules = rules,
+                        .checks = readiness.checks(),
+                        .pipeline = readiness.pipeline(),
+                        .figures = metrics.figures(),
+                        .view = watch.view(),
+                        .trouble = watch.trouble()});
+  }
+
+  const std::string member;
+  const std::string hash;
+  const std::vector<std::string> rules;
+  Metrics metrics;
+  Readiness readiness{metrics};
+  Cached metrics_text{[this] { return metrics.text(); }};
+  Cached report{[this] { return status(); }};
+  Ends ends;
+  StateWatch watch;
+  HttpServer http;  // last: its thread ends before what it uses
+};
+
+Monitor::Monitor(const Config& config, const Declaration& declaration, std::string member)
+    : impl_(std::make_unique<Impl>(config, declaration, std::move(member))) {}
+
+Monitor::~Monitor() = default;
+
+Metrics& Monitor::metrics() { return impl_->metrics; }
+Readiness& Monitor::readiness() { return impl_->readiness; }
+int Monitor::port() const { return impl_->http.port(); }
+
+}  // namespace tidemark
