@@ -13,8 +13,10 @@ import yaml
 from support import path, read, read_sources
 
 sys.path.insert(0, path("ops/grafana"))
+sys.path.insert(0, path("ops/docs"))
 
 import make  # noqa: E402
+import metrics_reference  # noqa: E402
 
 SUFFIXES = ("_bucket", "_sum", "_count")
 
@@ -48,6 +50,17 @@ def promtool(*arguments, cwd=None):
         ["promtool", *arguments], capture_output=True, text=True, cwd=cwd or path("ops/prometheus"), check=False
     )
     return run.returncode, run.stdout + run.stderr
+
+
+class Catalogue(unittest.TestCase):
+    def test_it_has_each_metric_that_is_served(self):
+        self.assertGreater(len(served()), 40)
+        self.assertEqual(served() - set(metrics_reference.catalogue()), set())
+
+    def test_it_was_made_anew_after_the_last_change(self):
+        self.assertEqual(
+            read("ops/docs/METRICS.md"), metrics_reference.reference(), "run ops/docs/metrics_reference.py --write"
+        )
 
 
 class Alerts(unittest.TestCase):

@@ -15,7 +15,11 @@ from support import path, read
 BUILD = path("build/release")
 
 
-PASSWORDS = {"TIDEMARK_PASSWORD": "x", "TIDEMARK_MIGRATE_PASSWORD": "x"}
+PASSWORDS = {
+    "TIDEMARK_PASSWORD": "x",
+    "TIDEMARK_MIGRATE_PASSWORD": "x",
+    "TIDEMARK_HTTP_TOKEN": "0123456789abcdef",
+}
 
 
 def run(*command, cwd=None):
