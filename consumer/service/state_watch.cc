@@ -61,9 +61,14 @@ void StateWatch::look(bool watched) {
   try {
     view->overview = reader_.read();
     view->at = Steady::now();
-    if (watched && options_.ends) view->ends = options_.ends();
   } catch (const WorldError& error) {
     trouble = error.what();
+  }
+  if (watched && options_.ends) {
+    try {
+      view->ends = options_.ends();
+    } catch (const WorldError&) {  // the lag of other members' partitions is not known then
+    }
   }
   const bool found = view->at != Steady::time_point{};
   if (found && options_.on_look) options_.on_look(*view);

@@ -134,6 +134,7 @@ void add_view(json& out, const StatusParts& parts) {
   out["state"]["age_seconds"] = std::chrono::duration<double>(age).count();
   out["partitions"] = std::move(partitions);
   out["suspect_cells"] = seen.counts.suspect_cells;
+  out["suspect_oldest_seconds"] = optional(seen.suspect_oldest_seconds);
   out["suspect_ranges"] = seen.counts.suspect_ranges;
   out["parked"] = seen.counts.parked;
   out["fences"] = seen.counts.fences;

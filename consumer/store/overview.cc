@@ -31,7 +31,9 @@ select (select count(*) from (select from tidemark.suspects limit $1::bigint) s)
        (select count(*) from tidemark.suspect_ranges),
        (select count(*) from (select from tidemark.parked limit $1::bigint) k),
        (select count(*) from (select from tidemark.fences limit $1::bigint) f),
-       (select count(*) from (select from tidemark.drift limit $1::bigint) d))";
+       (select count(*) from (select from tidemark.drift limit $1::bigint) d),
+       (select extract(epoch from now() - min(since))::bigint
+          from (select since from tidemark.suspects limit $1::bigint) s))";
 
 constexpr const char* kPassesSql = R"(
 with last as (
@@ -163,6 +165,7 @@ Overview OverviewReader::read() {
                 .drift = number(counts, 4),
                 .dirty = number(dirty, 0),
                 .failed = number(dirty, 1)};
+  out.suspect_oldest_seconds = counts.optional_integer(0, 5);
   read_passes(transaction, out);
   out.drift = read_drift(transaction);
   out.waiting = read_waiting(transaction, bound);

@@ -45,10 +45,11 @@ struct WaitingRow {
 };
 
 struct Overview {
-  std::vector<ProgressRow> partitions;  // without marks
-  StateCounts counts;                   // each at most kCountMax
-  std::optional<PassRow> last;          // the last pass over everything that ended
-  std::optional<PassRow> going;         // whatever pass goes on now
+  std::vector<ProgressRow> partitions;                 // without marks
+  StateCounts counts;                                  // each at most kCountMax
+  std::optional<std::int64_t> suspect_oldest_seconds;  // since when the first cell is suspect
+  std::optional<PassRow> last;                         // the last pass over everything that ended
+  std::optional<PassRow> going;                        // whatever pass goes on now
   std::vector<DriftEvidence> drift;
   std::vector<WaitingRow> waiting;  // of the first kCountMax users
 };
