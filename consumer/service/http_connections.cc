@@ -40,8 +40,10 @@ constexpr int kBacklog = 512;
 // What a client still sends is read away for so long, or closing would reset the answer.
 constexpr std::chrono::milliseconds kLingering{500};
 constexpr std::size_t kPartBytes = 16'384;
+// Of an answer that nobody takes, so much lies in the kernel, for each connection.
+constexpr int kSendBytes = 131'072;
 // Below the threads that count: who polls us at full speed must not slow these down.
-constexpr int kNice = 10;
+constexpr int kNice = 5;
 
 constexpr const char* kTooLarge =
     "HTTP/1.1 431 Request Header Fields Too Large\r\nConnection: close\r\n"
@@ -87,6 +89,8 @@ File listen_on(const std::string& host, int port) {
     File file(socket(at->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, at->ai_protocol));
     const int yes = 1;  // a restart must not wait for the last process's connections
     setsockopt(file.get(), SOL_SOCKET, SO_REUSEADDR, &yes, sizeof yes);
+    // Connections inherit it.
+    setsockopt(file.get(), SOL_SOCKET, SO_SNDBUF, &kSendBytes, sizeof kSendBytes);
     if (bind(file.get(), at->ai_addr, at->ai_addrlen) == 0 && listen(file.get(), kBacklog) == 0) {
       return file;
     }

@@ -18,7 +18,7 @@ using ::testing::AnyOf;
 using ::testing::StartsWith;
 
 constexpr std::chrono::seconds kProbePatience{1};
-constexpr std::size_t kMetricsBytes = 4'000'000;  // more than a socket takes at once
+constexpr std::size_t kMetricsBytes = 1'000'000;  // more than a socket takes at once
 
 class HttpHostile : public ::testing::Test {
  protected:
