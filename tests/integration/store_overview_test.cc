@@ -1,0 +1,79 @@
+// OverviewReader: what a status page shows of the stored state.
+#include <gmock/gmock.h>
+
+#include <chrono>
+
+#include "consumer/store/overview.h"
+#include "tests/support/pg_fixture.h"
+
+namespace tidemark::testing {
+namespace {
+
+class StoreOverview : public StoreTest {
+ protected:
+  StoreOverview() {
+    migrate_small();
+    store_.claim(std::vector{at(0), at(1)});
+  }
+
+  PgStore store_{declaration_, store_options()};
+  OverviewReader reader_{options()};
+};
+
+TEST_F(StoreOverview, ShowsHowFarEachPartitionIsAndWhose) {
+  store_.apply(DeltaBuilder(declaration_).advance(Epoch(1), -1, 42).build());
+  const Overview seen = reader_.read();
+  ASSERT_EQ(seen.partitions.size(), 2U);
+  EXPECT_EQ(seen.partitions[0].where, at(0));
+  EXPECT_EQ(seen.partitions[0].next, Offset(42));
+  EXPECT_EQ(seen.partitions[0].owner, "member-1");
+  EXPECT_EQ(seen.partitions[1].next, kNotStarted);
+}
+
+TEST_F(StoreOverview, ShowsPassesDriftAndWhoWaits) {
+  sql("insert into tidemark.passes (cause, aggregates, started_at, ended_at, cells) values "
+      "('schedule', '{a}', now() - interval '90 s', now() - interval '60 s', 7), "
+      "('suspect', '{a}', now(), now(), 1), ('schedule', '{a}', now(), null, 3)");
+  sql("insert into tidemark.drift (aggregate, counter, key, expected, found, difference, fence) "
+      "values ('public.a', 'n', 'secret', 4, 6, -2, 9)");
+  sql("insert into tidemark.dirty (user_id, rules, error) values (1, '{fp,rd}', null), "
+      "(2, '{fp}', 'fp 22012')");
+  const Overview seen = reader_.read();
+  ASSERT_TRUE(seen.last && seen.going);
+  EXPECT_EQ(seen.last->cells, 7) << "a pass over suspects is none over everything";
+  EXPECT_NEAR(static_cast<double>(*seen.last->ended_seconds), 60, 10);
+  EXPECT_EQ(seen.going->cells, 3);
+  ASSERT_EQ(seen.drift.size(), 1U);
+  EXPECT_EQ(seen.drift[0].difference, -2);
+  EXPECT_EQ(seen.counts.drift, 1U);
+  ASSERT_EQ(seen.waiting.size(), 2U);
+  EXPECT_EQ(seen.waiting[0].rule, "fp");
+  EXPECT_EQ(seen.waiting[0].users, 2);
+  EXPECT_EQ(seen.waiting[0].failed, 1);
+  EXPECT_EQ(seen.waiting[1].users, 1);
+  EXPECT_EQ(seen.counts.dirty, 2U);
+  EXPECT_EQ(seen.counts.failed, 1U);
+}
+
+TEST_F(StoreOverview, CostsNoMoreThanABoundHoweverMuchWaits) {
+  sql("insert into tidemark.suspects (aggregate, counter, key, cause) "
+      "select 'public.a', 'n', k::text, 'replay' from generate_series(1, 120000) k");
+  const Overview seen = reader_.read();
+  EXPECT_EQ(seen.counts.suspect_cells, OverviewReader::kCountMax);
+  EXPECT_LT(seen.suspect_oldest_seconds.value_or(1'000), 60);
+}
+
+// Somebody who holds a table must not hold the page.
+TEST_F(StoreOverview, GivesUpSoonWhenPostgresDoesNotAnswer) {
+  PgConnection other(options());
+  PgTransaction holds(other);
+  holds.run_sql({"hold", ""}, "lock table tidemark.drift in access exclusive mode");
+  const auto begin = std::chrono::steady_clock::now();
+  EXPECT_THROW(reader_.read(), WorldError);
+  EXPECT_LT(std::chrono::steady_clock::now() - begin, std::chrono::seconds(5));
+  holds.roll_back();
+  EXPECT_EQ(reader_.read().partitions.size(), 2U);
+}
+
+}  // namespace
+}  // namespace tidemark::testing
