@@ -1,4 +1,4 @@
-"""ops/bench: runs one benchmark of issue 3 on this machine. Its last line is one line of JSON.
+"""ops/bench: runs one benchmark on this machine. Its last line is one line of JSON.
 
 Progress and what bounds a run go before it. A figure is the median of --runs rounds; everything
 that is compared is measured in the same rounds. Exit 1: counts were wrong, or a part failed.
@@ -8,12 +8,16 @@ import argparse
 import json
 import os
 import sys
+from fractions import Fraction
+
+import psycopg2
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 REPO = os.path.dirname(os.path.dirname(HERE))
 sys.path[:0] = [REPO, HERE]
 
 import chain  # noqa: E402
+import dataset  # noqa: E402
 import freshness  # noqa: E402
 import growth  # noqa: E402
 import native  # noqa: E402
@@ -21,6 +25,7 @@ from figures import BenchFailed, say  # noqa: E402
 from ops.stack import StackError  # noqa: E402
 
 BENCHMARKS = {
+    "data": dataset.data,
     "decode": native.decode,
     "apply": native.apply,
     "chain": chain.chain,
@@ -30,6 +35,14 @@ BENCHMARKS = {
     "memory": chain.memory,
 }
 RUNS, RUNS_QUICK = 3, 1
+SCALE_QUICK = "1/50"
+
+
+def fraction(text: str) -> Fraction:
+    value = Fraction(text)
+    if not 0 < value <= 1:
+        raise ValueError
+    return value
 
 
 def main() -> int:
@@ -42,14 +55,19 @@ def main() -> int:
                         help="build folder with the programs")
     parser.add_argument("--batch", action="append", metavar="KEY=VALUE",
                         help="another value in the members' section [batch], to try one out")
+    parser.add_argument("--data", default=os.path.join(REPO, "build", "bench-data"),
+                        help="folder of the kept data sets")
+    parser.add_argument("--scale", type=fraction, help="of the kept data set: 1, or 1/50, say "
+                        f"(1; quick: {SCALE_QUICK})")
     options = parser.parse_args()
     options.build = os.path.abspath(options.build)
     if not os.access(os.path.join(options.build, "tests", "bench", "generate"), os.X_OK):
         parser.error(f"{options.build} has no benchmarks: run ops/bench without --no-build")
     options.runs = max(1, options.runs or (RUNS_QUICK if options.quick else RUNS))
+    options.scale = options.scale or Fraction(SCALE_QUICK if options.quick else 1)
     try:
         results = BENCHMARKS[options.name](options)
-    except (BenchFailed, StackError) as problem:
+    except (BenchFailed, StackError, psycopg2.Error) as problem:
         print(f"ops/bench: {problem}", file=sys.stderr)
         return 1
     except SystemExit as end:  # the stack's way out on SIGINT and SIGTERM
