@@ -21,11 +21,13 @@ import dataset  # noqa: E402
 import freshness  # noqa: E402
 import growth  # noqa: E402
 import native  # noqa: E402
+import recount  # noqa: E402
 from figures import BenchFailed, say  # noqa: E402
 from ops.stack import StackError  # noqa: E402
 
 BENCHMARKS = {
     "data": dataset.data,
+    "recount": recount.recount,
     "decode": native.decode,
     "apply": native.apply,
     "chain": chain.chain,
