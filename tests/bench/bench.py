@@ -22,12 +22,15 @@ import freshness  # noqa: E402
 import growth  # noqa: E402
 import native  # noqa: E402
 import recount  # noqa: E402
+import suspects  # noqa: E402
 from figures import BenchFailed, say  # noqa: E402
 from ops.stack import StackError  # noqa: E402
 
 BENCHMARKS = {
     "data": dataset.data,
     "recount": recount.recount,
+    "suspects": suspects.suspects,
+    "verify": suspects.verify,
     "decode": native.decode,
     "apply": native.apply,
     "chain": chain.chain,

@@ -79,7 +79,7 @@ def _work_off(scene: Scene, rows: int, name: str) -> tuple:
     seconds = time.monotonic() - began
     say(f"{rows:,} reposts {name}: {rows / seconds:,.0f} events/s, {seconds:.1f} s, after "
         f"{began - begun:.1f} s until the first claim")
-    slices = _slices(member.metrics())
+    slices = slices_of(member.metrics())
     if slices["slices"]:
         say(f"  meanwhile {slices['slices']:.0f} slices, which waited for batches p99 "
             f"{slices['wait']:.0f} ms and held p99 {slices['hold']:.0f} ms")
@@ -98,7 +98,7 @@ def _live(scene: Scene, member, rate: int, over) -> dict:
         cpu = figures.minus(figures.postgres_seconds(scene.postgres.process.pid), cpu)
     _drain(scene, member)
     (quantiles, longest, rows), = scene.sql(_FRESH, (scene.block, _hash(first), _hash(last)))
-    live = {"p50": quantiles[0], "p99": quantiles[1], "rate": rows / seconds, **_slices(delta)}
+    live = {"p50": quantiles[0], "p99": quantiles[1], "rate": rows / seconds, **slices_of(delta)}
     say(f"{rows:,} changes in {seconds:.0f} s, {rows / seconds:,.0f}/s: commit to visible p50 "
         f"{quantiles[0]:.0f} ms, p99 {quantiles[1]:.0f} ms, longest {longest:.0f} ms; Postgres "
         f"used {sum(cpu.values()) / seconds:.2f} cores")
@@ -112,7 +112,7 @@ def _live(scene: Scene, member, rate: int, over) -> dict:
     return live | {"seconds": seconds}
 
 
-def _slices(delta: dict[str, float]) -> dict[str, float]:
+def slices_of(delta: dict[str, float]) -> dict[str, float]:
     found = {"slices": delta.get("tidemark_recount_hold_seconds_count", 0),
              "rows": delta.get("tidemark_recount_rows_total", 0),
              "held_s": delta.get("tidemark_recount_hold_seconds_sum", 0)}
