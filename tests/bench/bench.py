@@ -17,12 +17,15 @@ REPO = os.path.dirname(os.path.dirname(HERE))
 sys.path[:0] = [REPO, HERE]
 
 import chain  # noqa: E402
+import challenges  # noqa: E402
 import dataset  # noqa: E402
 import freshness  # noqa: E402
 import growth  # noqa: E402
 import native  # noqa: E402
 import recount  # noqa: E402
+import rewards  # noqa: E402
 import suspects  # noqa: E402
+import sweep  # noqa: E402
 from figures import BenchFailed, say  # noqa: E402
 from ops.stack import StackError  # noqa: E402
 
@@ -31,6 +34,9 @@ BENCHMARKS = {
     "recount": recount.recount,
     "suspects": suspects.suspects,
     "verify": suspects.verify,
+    "challenges": challenges.challenges,
+    "sweep": sweep.sweep,
+    "rewards": rewards.rewards,
     "decode": native.decode,
     "apply": native.apply,
     "chain": chain.chain,

@@ -16,7 +16,7 @@ FULL = {"users": 3_200_000, "tracks": 1_900_000, "playlists": 300_000, "follows"
         "saves": 10_000_000, "reposts": 6_000_000, "user_events": 2_300_000,
         "notification": 23_500_000, "remixes": 95_000, "blocks": 200_000}
 # They scatter ranks over ids: prime, and larger than any number of ids.
-_SPREAD_USERS, _SPREAD_ITEMS = 2_038_074_743, 1_999_999_973
+SPREAD_USERS, SPREAD_ITEMS = 2_038_074_743, 1_999_999_973
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,11 +47,11 @@ class Sizes:
 
 
 def user_of(rank: str, sizes: Sizes) -> str:
-    return f"(1 + ({rank})::bigint * {_SPREAD_USERS} % {sizes.users})::integer"
+    return f"(1 + ({rank})::bigint * {SPREAD_USERS} % {sizes.users})::integer"
 
 
 def item_of(rank: str, rows: int) -> str:
-    return f"(1 + ({rank})::bigint * {_SPREAD_ITEMS} % {rows})::integer"
+    return f"(1 + ({rank})::bigint * {SPREAD_ITEMS} % {rows})::integer"
 
 
 def _chance(number: str) -> str:
