@@ -101,10 +101,10 @@ class Bed:
         return self._topics[name]
 
     # -- databases
-    def fresh(self, rows: int) -> str:
+    def fresh(self, rows: int, *, derive: str = "") -> str:
         """A new database with aggregate rows 1 to `rows`, all counts 0; its pages in memory, what
-        fits, and nothing left to write. Drop it by drop()."""
-        template = self._template(rows)
+        fits, and nothing left to write. Drop it by drop(). `derive`: lines of that section."""
+        template = self._template(rows, derive)
         self._databases += 1
         name = f"run{self._databases}"
         self.postgres.execute(f"create database {name} template {template} strategy file_copy")
@@ -118,8 +118,9 @@ class Bed:
     def drop(self, name: str) -> None:
         self.postgres.execute(f"drop database {name} with (force)")
 
-    def _template(self, rows: int) -> str:
-        name = f"rows{rows}"
+    def _template(self, rows: int, derive: str) -> str:
+        # Whether rules are declared is in the state's hash; how many derive is not.
+        name = f"rows{rows}" + ("off" if "enabled = false" in derive else "")
         if name in self._templates:
             return name
         say(f"making tables with {rows:,} users and {rows:,} tracks")
@@ -132,7 +133,7 @@ class Bed:
             "create extension pg_prewarm", dbname=name)
         for table in ("aggregate_user", "aggregate_track"):
             self.postgres.execute(f"vacuum (freeze, analyze) {table}", dbname=name)
-        config = self.config(name, {"public.reposts": "none"}, 0)
+        config = self.config(name, {"public.reposts": "none"}, 0, derive=derive)
         run([self.binary, "migrate", "--config", config, "--run-role", RUN_ROLE],
             "tidemark migrate", timeout_s=120)
         self._templates.add(name)
@@ -144,16 +145,16 @@ class Bed:
         return os.path.join(self.build, "tidemark")
 
     def member(self, database: str, topics: dict[str, str], *, lists: list[str] | None = None,
-               number: int = 1) -> Member:
+               number: int = 1, derive: str = "") -> Member:
         """A member at the default limits, not yet started. `topics`: table -> topic; `lists`: more
         topics, of several tables."""
         port = self.stack.free_port()
-        config = self.config(database, topics, port, lists=lists, number=number)
+        config = self.config(database, topics, port, lists=lists, number=number, derive=derive)
         return self.stack.member(config, port, name=f"{database}-member{number}",
                                  binary=self.binary)
 
     def config(self, database: str, topics: dict[str, str], port: int, *,
-               lists: list[str] | None = None, number: int = 1) -> str:
+               lists: list[str] | None = None, number: int = 1, derive: str = "") -> str:
         path = self.stack.path(f"{database}-{number}.toml")
         mapped = "\n".join(f'"{table}" = "{topic}"' for table, topic in topics.items())
         with open(path, "w", encoding="utf-8") as out:
@@ -176,6 +177,9 @@ path = "{os.path.join(REPO, "schemas")}"
 # The source tables are not there: the topics are generated, and counted from zero.
 [recount]
 enabled = false
+
+[derive]
+{derive}
 
 [http]
 listen = "127.0.0.1:{port}"

@@ -44,6 +44,7 @@ BENCHMARKS = {
     "growth": growth.growth,
     "freshness": freshness.freshness,
     "memory": chain.memory,
+    "marks": chain.marks,
 }
 RUNS, RUNS_QUICK = 3, 1
 SCALE_QUICK = "1/50"

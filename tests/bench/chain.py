@@ -14,6 +14,9 @@ ZIPF = 1.1
 ROWS = 1_000_000  # users, items, and rows of each aggregate table
 CELLS_PER_EVENT = 2  # a repost of a track: one of its user, one of the track
 MEMORY_MIB_MAX = 256
+MARKS = {"challenges off": "enabled = false", "marks stored": "threads = 0",
+         "marks stored and derived": "threads = 1"}  # lines of section [derive]
+MARKS_RATIO_MIN = 0.85  # what the chain keeps of its rate
 
 
 def scale(quick: bool) -> tuple[int, int]:
@@ -74,6 +77,31 @@ def chain_flat(options) -> list[dict]:
                "Postgres' for bare upserts of two cells",
                1e6 * CELLS_PER_EVENT * median(run.cpu_s / run.rows for run in bare)),
         result("cells an event", median(run.rows for run in ours) / events, "cells"),
+    ]
+
+
+def marks(options) -> list[dict]:
+    """The skewed chain three times a round: no rules, marks only, and marks that are derived."""
+    events, ids = scale(options.quick)
+    runs: dict[str, list] = {name: [] for name in MARKS}
+    with Bed(options.build, batch=options.batch) as bed:
+        topic = bed.topic(events=events, ids=ids, zipf=ZIPF)
+        for number in range(options.runs):
+            for name, derive in MARKS.items():
+                say(f"round {number + 1} of {options.runs}, {name}")
+                runs[name].append(run_chain(bed, topic, ids, derive=derive))
+                describe(runs[name][-1], os.cpu_count())
+    off, stored, drained = ([run.busy_rate for run in runs[name]] for name in MARKS)
+    cost = [median(run.cost_us for run in runs[name]) for name in MARKS]
+    return [
+        result("chain with marks stored", median(stored), "events/s",
+               f"without rules; goal {MARKS_RATIO_MIN:g}", median(off)),
+        result("chain with marks stored and derived", median(drained), "events/s",
+               f"without rules; goal {MARKS_RATIO_MIN:g}", median(off)),
+        result("CPU of member and Postgres, marks stored", cost[1], "us/event", "without rules",
+               cost[0]),
+        result("CPU of member and Postgres, marks stored and derived", cost[2], "us/event",
+               "without rules", cost[0]),
     ]
 
 

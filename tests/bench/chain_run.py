@@ -55,10 +55,11 @@ def postgres_s(cpu: dict[str, float]) -> float:
     return sum(seconds for name, seconds in cpu.items() if name.startswith("postgres "))
 
 
-def run_chain(bed: Bed, topic: Topic, rows: int, *, members: int = 1) -> ChainRun:
+def run_chain(bed: Bed, topic: Topic, rows: int, *, members: int = 1,
+              derive: str = "") -> ChainRun:
     """Starts the members on a fresh database, waits, checks every cell, and cleans up."""
-    database = bed.fresh(rows)
-    group = [bed.member(database, {"public.reposts": topic.name}, number=n + 1)
+    database = bed.fresh(rows, derive=derive)
+    group = [bed.member(database, {"public.reposts": topic.name}, number=n + 1, derive=derive)
              for n in range(members)]
     try:
         measured = _measure(bed, database, topic, group)
