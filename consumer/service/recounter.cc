@@ -117,7 +117,9 @@ milliseconds Recounter::step() {
 }
 
 std::optional<milliseconds> Recounter::recount_suspects() {
-  auto suspects = store_.suspect_keys(kSuspectsAtOnce);
+  std::size_t most = 0;  // no slice takes more, whatever its aggregate
+  for (const auto& [of, sizer] : sizers_) most = std::max(most, of.second ? sizer.rows() : 0);
+  auto suspects = store_.suspect_keys(most > 0 ? most : kSuspectsAtOnce);
   if (!suspects) return std::nullopt;
   const std::size_t rows = sizer(suspects->aggregate, true).rows();
   if (suspects->keys.size() > rows) suspects->keys.resize(rows);

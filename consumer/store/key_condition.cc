@@ -47,6 +47,10 @@ std::string KeyCondition::sql(const std::string& key) const {
   return sql;
 }
 
+std::string KeyCondition::stored_sql(const std::string& column) const {
+  return listed_ ? column + " = any($1::text[])" : sql(stored_key_sql(aggregate_, column));
+}
+
 std::string stored_key_sql(const Aggregate& aggregate, std::string_view column) {
   std::string sql(column);
   if (aggregate.key_type == ColumnType::kText) return sql + " collate \"C\"";

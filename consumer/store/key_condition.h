@@ -18,6 +18,9 @@ class KeyCondition {
 
   // Whether `key`, an expression of the aggregate's key type, is in the set.
   std::string sql(const std::string& key) const;
+  // The same of a column that stores keys as text, like those that were listed: an index on it
+  // serves a list.
+  std::string stored_sql(const std::string& column) const;
   const SqlParams& params() const { return params_; }
   RangeBounds bounds() const { return bounds_; }
 

@@ -311,7 +311,7 @@ void PgRecount::book(PgTransaction& transaction, const Fence& fence,
       " select s.aggregate, s.counter, s.key, 0, true, " +
           id + " from tidemark.suspects as s where s.aggregate = " + name +
           " and s.cause <> 'requested' and s.counter <> all(" + masked + ") and " +
-          condition.sql(stored_key_sql(aggregate, "s.key")) +
+          condition.stored_sql("s.key") +
           " on conflict (aggregate, counter, key) do update"
           " set suspect = true, fence = greatest(l.fence, excluded.fence)",
       condition.params());
@@ -351,7 +351,7 @@ void PgRecount::book(PgTransaction& transaction, const Fence& fence,
   }
   transaction.run_sql({"take what was recounted off the list", "tidemark.suspects"},
                       "delete from tidemark.suspects as s where s.aggregate = " + name + " and " +
-                          condition.sql(stored_key_sql(aggregate, "s.key")),
+                          condition.stored_sql("s.key"),
                       condition.params());
 }
 

@@ -23,8 +23,10 @@ std::string ready_sql(const std::string& oldest) {
          "::bigint, pg_snapshot_xmin(pg_current_snapshot())::text::bigint))";
 }
 
+// In the order of suspects_key_idx, so that it ends at the limit however many there are.
 constexpr const char* kKeysSql = R"(
-select distinct key from tidemark.suspects where aggregate = $1::text limit $2::bigint)";
+select key from tidemark.suspects where aggregate = $1::text
+ group by key order by key limit $2::bigint)";
 
 constexpr const char* kWidenSql = R"(
 with many as (

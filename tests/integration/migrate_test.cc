@@ -31,7 +31,8 @@ class Migrate : public StoreTest {
 TEST_F(Migrate, TwiceChangesNothing) {
   EXPECT_THAT(run().applied, ElementsAre("0001_state.sql", "0002_recount.sql", "0003_replay.sql",
                                          "0004_rebuild.sql", "0005_milestones.sql",
-                                         "0006_dirty.sql", "0007_corrections.sql"));
+                                         "0006_dirty.sql", "0007_corrections.sql",
+                                         "0008_suspect_keys.sql"));
   const std::string before = sql("select * from tidemark.state");
   const MigrateResult again = run();
   EXPECT_THAT(again.applied, IsEmpty());
