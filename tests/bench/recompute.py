@@ -66,12 +66,17 @@ def _again(aggregate: str, key: str, *counted) -> str:
             f"where n.{key} = a.{key} and row({old}) is distinct from row({new})")
 
 
+# Of tracks also those that are reposted or saved and don't exist: their rows are there, too.
+_TRACKS = """
+select track_id from tracks where is_current
+union select repost_item_id from reposts where repost_type = 'track'
+union select save_item_id from saves where save_type = 'track'"""
 # aggregate -> the statement that makes every row
 FILL = {
     "aggregate_user": _fill("aggregate_user", "select user_id from users where is_current",
                             "user_id", "user_id", _USER, _USER_COLUMNS, True),
-    "aggregate_track": _fill("aggregate_track", "select track_id from tracks where is_current",
-                             "track_id", "track_id", _ITEM["track"], _ITEM_COLUMNS, False),
+    "aggregate_track": _fill("aggregate_track", _TRACKS, "track_id", "track_id", _ITEM["track"],
+                             _ITEM_COLUMNS, False),
     "aggregate_playlist": _fill(
         "aggregate_playlist", "select playlist_id, is_album from playlists where is_current",
         "playlist_id, is_album", "playlist_id", _ITEM["playlist"], _ITEM_COLUMNS, False),

@@ -89,12 +89,15 @@ class Scene:
                 for partition, end in self.stack.kafka.end_offsets(topic).items()}
 
     def wait_sent(self) -> None:
-        """Until Debezium has sent all that is committed now."""
+        """Until Debezium has sent all that is committed now. The slot may be confirmed past records
+        that its producer still has in hand, so the reposts are counted: a record each."""
         (last,), = self.sql("select pg_current_wal_insert_lsn()")
         self.sql("select pg_logical_emit_message(true, 'bench', 'passed')")
         wait_until(lambda: self.sql("select 1 from pg_replication_slots where slot_name = %s and "
                                     "confirmed_flush_lsn >= %s::pg_lsn", (SLOT, last)),
                    WAIT_S_MAX, "Debezium sends what was written")
+        wait_until(lambda: sum(self.stack.kafka.end_offsets(self.topic("reposts")).values())
+                   >= self.added, WAIT_S_MAX, "every repost is in Kafka")
 
     # -- Tidemark
     @property
