@@ -16,7 +16,8 @@ SMALL = {"challenges"}  # eight rows
 BATCH = 1000
 FOUND_BY = {"m": "user_events_user_id_idx", "r": "user_events_referrer_idx", "rv": "user_events_referrer_idx",
             "rd": "user_challenges_user_id_idx", "u": "tracks_owner_id_idx", "fp": "playlists_playlist_owner_id_idx",
-            "p": "challenge_profile_completion_pkey", "p first": "follows_pkey", "cs": "user_challenges_cosigner_idx"}
+            "p": "challenge_profile_completion_pkey", "p first": "follows_follower_counted_idx",
+            "cs": "user_challenges_cosigner_idx"}
 TABLES = "select relname from pg_class where relkind = 'r' and relnamespace = 'public'::regnamespace"
 RUNS = 7  # the first five of a prepared statement are planned for their values, then it may be one plan for all
 
