@@ -30,7 +30,7 @@ LOADING = {"shared_buffers": "2GB", "fsync": "off", "full_page_writes": "off",
 # What the benchmarks run with; planner settings stay as Postgres ships them.
 RUNNING = {"shared_buffers": "2GB", "fsync": "on", "full_page_writes": "on",
            "synchronous_commit": "on", "wal_level": "logical", "max_wal_senders": "10",
-           "max_replication_slots": "10", "max_wal_size": "16GB", "checkpoint_timeout": "30min",
+           "max_replication_slots": "10", "max_wal_size": "8GB", "checkpoint_timeout": "30min",
            "maintenance_work_mem": "64MB", "work_mem": "4MB", "autovacuum": "on",
            "max_prepared_transactions": "0", "track_commit_timestamp": "on"}
 REFERENCED = {"blocks"}  # by foreign keys: it keeps its indexes
