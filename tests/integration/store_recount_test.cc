@@ -168,6 +168,19 @@ TEST_F(StoreRecount, ARepairOfASuspectCellIsNoDrift) {
   EXPECT_THAT(drop_all(), IsEmpty());
 }
 
+TEST_F(StoreRecount, ASliceTakesSomeKeysOfALongListWithAllTheirCounters) {
+  settle();
+  sql("insert into tidemark.suspects (aggregate, counter, key, cause)"
+      " select 'public.aggregate_user', c, k, 'not_new'"
+      " from unnest(array['followers', 'another']) as c, unnest(array['9', '7', '8']) as k");
+  const auto keys = recount_.suspect_keys(2);
+  ASSERT_TRUE(keys.has_value());
+  EXPECT_THAT(keys->keys, ElementsAre("7", "8"));
+  recount_key("7");
+  EXPECT_EQ(sql("select key || ' ' || count(*) from tidemark.suspects group by key order by key"),
+            "8 2,9 2");
+}
+
 TEST_F(StoreRecount, AnEventThatProvesNothingAfterARequestMakesItARepair) {
   settle();
   const Change change = follow(1, 7);
