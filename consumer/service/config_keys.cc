@@ -24,6 +24,7 @@ constexpr std::array kKeys = {
     ConfigKey{"postgres", "allow_unverified_hosts", kFlag},
     ConfigKey{"postgres", "lock_timeout_ms", kNumber, 0, kMillisMax},
     ConfigKey{"postgres", "statement_timeout_ms", kNumber, 0, kMillisMax},
+    ConfigKey{"source", "connection", kText},
     ConfigKey{"schemas", "path", kText},
     ConfigKey{"batch", "lanes", kNumber, 1, 64},
     ConfigKey{"batch", "rows_max", kNumber, 1, kCountMax},
@@ -46,6 +47,8 @@ constexpr std::array kKeys = {
     ConfigKey{"limits", "depth_max", kNumber, 8, 1000},
     ConfigKey{"limits", "parked_max", kNumber, 1, kCountMax},
     ConfigKey{"http", "listen", kText},
+    ConfigKey{"http", "token", kText},
+    ConfigKey{"http", "token_file", kText},
     ConfigKey{"log", "level", kText},
     ConfigKey{"log", "format", kText},
 };

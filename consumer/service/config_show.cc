@@ -26,6 +26,7 @@ Values values_of(const Config& config) {
       {"postgres.allow_unverified_hosts", config.postgres.allow_unverified_hosts},
       {"postgres.lock_timeout_ms", config.postgres.lock_timeout.count()},
       {"postgres.statement_timeout_ms", config.postgres.statement_timeout.count()},
+      {"source.connection", config.source_connection},
       {"schemas.path", config.schemas.string()},
       {"batch.lanes", config.lanes},
       {"batch.rows_max", batch.rows_max},
@@ -48,6 +49,8 @@ Values values_of(const Config& config) {
       {"limits.depth_max", config.pipeline.decode.depth_max},
       {"limits.parked_max", config.pipeline.parked_max},
       {"http.listen", fmt::format("{}:{}", config.http.host, config.http.port)},
+      {"http.token", config.http.token},
+      {"http.token_file", config.http.token_file.string()},
       {"log.level", config.log.level},
       {"log.format", config.log.format},
   };
@@ -80,6 +83,7 @@ std::string show_kafka(const Config& config, const ConfigOrigins& origins) {
 }
 
 ordered_json shown_value(const ConfigKey& key, const ordered_json& value) {
+  if (key.section == "http" && key.name == "token") return value == "" ? "" : "***";
   if (!is_connection(key)) return value;
   const std::string text = value.get<std::string>();
   return text.empty() ? text : without_password(text);

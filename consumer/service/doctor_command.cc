@@ -20,9 +20,12 @@ namespace {
 constexpr std::size_t kOtherConnections = 3;
 
 // Hosts that nobody verifies are a finding here.
-PgOptions any_host(Config config) {
+Config with_any_host(Config config) {
   config.postgres.allow_unverified_hosts = true;
-  return pg_options(config, Role::kService);
+  return config;
+}
+PgOptions any_host(const Config& config) {
+  return pg_options(with_any_host(config), Role::kService);
 }
 
 PgDoctorOptions pg_doctor_options(const Config& config) {
@@ -31,7 +34,8 @@ PgDoctorOptions pg_doctor_options(const Config& config) {
           .slot = config.recount.slot,
           .unverified_allowed = config.postgres.allow_unverified_hosts,
           .recounted = config.recount.enabled,
-          .connections = config.lanes + config.derive.threads + kOtherConnections};
+          .connections = config.lanes + config.derive.threads + kOtherConnections,
+          .source = source_options(with_any_host(config))};
 }
 
 std::vector<StartAt> stored_offsets(const Config& config) {

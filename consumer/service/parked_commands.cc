@@ -36,7 +36,8 @@ class ParkedSettler {
       : what_(what),
         topics_(resolve_topics(config.topics, declaration)),
         kafka_(kafka_beside_group(config, topics_)),
-        store_(declaration, pg_options(config, Role::kService), group_id(config)),
+        store_(declaration, pg_options(config, Role::kService), group_id(config),
+               source_options(config)),
         decoder_(declaration, config.pipeline.decode),
         fold_(declaration, NotNewPolicy::kSuspect) {}
 

@@ -16,27 +16,31 @@ PgOptions for_looking(PgOptions options) {
   return options;
 }
 
+// Which of two databases a look is at (F10).
+enum class Of : std::uint8_t { kSource, kTarget, kBoth };
+
 struct Look {
   const char* name;
   Findings (*look)(const DoctorCase&);
+  Of of;
 };
 
 constexpr std::array kLooks = {
-    Look{"standby", look_at_standby},
-    Look{"wal_level", look_at_wal_level},
-    Look{"tls", look_at_tls},
-    Look{"role", look_at_role},
-    Look{"state", look_at_state},
-    Look{"declarations", look_at_declarations},
-    Look{"replica identity", look_at_replica_identity},
-    Look{"publication", look_at_publication},
-    Look{"slot", look_at_slot},
-    Look{"heartbeats", look_at_heartbeats},
-    Look{"counting triggers", look_at_triggers},
-    Look{"indexes", look_at_indexes},
-    Look{"plans", look_at_plans},
-    Look{"connections", look_at_connections},
-    Look{"clock", look_at_clock},
+    Look{"standby", look_at_standby, Of::kBoth},
+    Look{"wal_level", look_at_wal_level, Of::kSource},
+    Look{"tls", look_at_tls, Of::kBoth},
+    Look{"role", look_at_role, Of::kTarget},
+    Look{"state", look_at_state, Of::kTarget},
+    Look{"declarations", look_at_declarations, Of::kTarget},
+    Look{"replica identity", look_at_replica_identity, Of::kSource},
+    Look{"publication", look_at_publication, Of::kSource},
+    Look{"slot", look_at_slot, Of::kSource},
+    Look{"heartbeats", look_at_heartbeats, Of::kSource},
+    Look{"counting triggers", look_at_triggers, Of::kSource},
+    Look{"indexes", look_at_indexes, Of::kSource},
+    Look{"plans", look_at_plans, Of::kSource},
+    Look{"connections", look_at_connections, Of::kBoth},
+    Look{"clock", look_at_clock, Of::kBoth},
 };
 
 }  // namespace
@@ -58,18 +62,32 @@ std::string watched_names(const Declaration& declaration) {
 PgDoctor::PgDoctor(const Declaration& declaration, PgDoctorOptions options)
     : declaration_(declaration),
       options_(std::move(options)),
-      session_(for_looking(options_.pg), [](PgConnection&) {}) {}
+      session_(for_looking(options_.pg), [](PgConnection&) {}) {
+  if (options_.source) source_.emplace(for_looking(*options_.source), [](PgConnection&) {});
+}
 
 std::vector<DoctorCheck> PgDoctor::checks() {
-  const auto connect = [this] {
-    session_.get();
-    return Findings();
+  const auto gate = [](const char* name, PgSession& session) {
+    return DoctorCheck{"postgres", name,
+                       [&session] {
+                         session.get();
+                         return Findings();
+                       },
+                       true};
   };
-  std::vector<DoctorCheck> checks{{"postgres", "connection", connect, true}};
-  for (const Look& one : kLooks) {
-    checks.push_back({"postgres", one.name, [this, look = one.look] {
-                        return look({session_.get(), declaration_, options_});
+  std::vector<DoctorCheck> checks{gate("connection", session_)};
+  if (source_) checks.push_back(gate("connection to the source", *source_));
+  const auto add = [&](const std::string& name, const Look& one, PgSession& session) {
+    checks.push_back({"postgres", name, [this, &session, look = one.look] {
+                        PgConnection* const source = source_ ? &source_->get() : nullptr;
+                        return look({session.get(), declaration_, options_, source});
                       }});
+  };
+  for (const Look& one : kLooks) {
+    if (!source_ || one.of != Of::kSource) add(one.name, one, session_);
+    if (source_ && one.of == Of::kSource) add(one.name, one, *source_);
+    if (source_ && one.of == Of::kBoth)
+      add(std::string(one.name) + " of the source", one, *source_);
   }
   return checks;
 }

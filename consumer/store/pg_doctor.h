@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstddef>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -18,6 +19,7 @@ struct PgDoctorOptions {
   bool unverified_allowed = true;  // false: a member refuses hosts that nobody verifies
   bool recounted = true;           // false: there are no source tables, and nobody reads the slot
   std::size_t connections = 10;    // that one more member would open
+  std::optional<PgOptions> source = {};  // where the watched tables are, if elsewhere (F10)
 };
 
 // One connection; one thread.
@@ -35,6 +37,7 @@ class PgDoctor {
   const Declaration& declaration_;
   PgDoctorOptions options_;
   PgSession session_;
+  std::optional<PgSession> source_;
 };
 
 }  // namespace tidemark

@@ -12,6 +12,7 @@ struct DoctorCase {
   PgConnection& connection;
   const Declaration& declaration;
   const PgDoctorOptions& options;
+  PgConnection* source = nullptr;  // for looks at both databases: the other one, if there is one
 };
 
 using Findings = std::vector<Finding>;

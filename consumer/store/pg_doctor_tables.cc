@@ -131,7 +131,7 @@ Findings look_at_state(const DoctorCase& in) {
 Findings look_at_declarations(const DoctorCase& in) {
   Declaration declaration = in.declaration;
   Findings findings;
-  for (const CatalogProblem& problem : check_catalog(in.connection, declaration)) {
+  for (const CatalogProblem& problem : check_catalog(in.connection, declaration, in.source)) {
     if (problem.expected == "replica identity full") continue;  // a look of its own
     const bool wrong = problem.severity == Severity::kError;
     findings.push_back(

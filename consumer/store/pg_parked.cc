@@ -44,7 +44,8 @@ SqlParams bounds_params(const ParkedBounds& bounds) {
 
 }  // namespace
 
-PgParked::PgParked(const Declaration& declaration, PgOptions options, std::string group_id)
+PgParked::PgParked(const Declaration& declaration, PgOptions options, std::string group_id,
+                   std::optional<PgOptions> source)
     : declaration_(declaration),
       claim_{std::move(group_id), declaration_hash(declaration)},
       session_(durable(std::move(options)), [this](PgConnection& connection) {
@@ -55,7 +56,9 @@ PgParked::PgParked(const Declaration& declaration, PgOptions options, std::strin
         }
         prepare_touch(connection, declaration_);
         connection.prepare({"drop_parked", "tidemark.parked"}, kDropSql);
-      }) {}
+      }) {
+  if (source) source_.emplace(declaration_, *std::move(source));
+}
 
 std::uint64_t PgParked::count(const ParkedBounds& bounds) {
   PgTransaction transaction(session_.get());
@@ -102,7 +105,7 @@ Touched PgParked::settle(const Delta& delta, std::span<const ParkedPlace> gone) 
     offsets.add(place.offset.value);
   }
   PgTransaction transaction(session_.get());
-  const Touched touched = touch(transaction, declaration_, delta);
+  const Touched touched = touch(transaction, declaration_, delta, source_ ? &*source_ : nullptr);
   transaction.run("drop_parked", {topics.take(), partitions.take(), offsets.take()});
   transaction.commit();
   return touched;

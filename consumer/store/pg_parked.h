@@ -36,7 +36,9 @@ struct ParkedPlace {
 class PgParked {
  public:
   // `declaration` must outlive it. Refuses (kConfig) another group or declaration than the state's.
-  PgParked(const Declaration& declaration, PgOptions options, std::string group_id);
+  // `source`: where the watched tables are, if in another database (F10).
+  PgParked(const Declaration& declaration, PgOptions options, std::string group_id,
+           std::optional<PgOptions> source = std::nullopt);
 
   std::uint64_t count(const ParkedBounds& bounds);
   // The first `limit` behind `after`, by topic, partition and offset.
@@ -50,6 +52,7 @@ class PgParked {
   const Declaration& declaration_;
   StateClaim claim_;
   PgSession session_;
+  std::optional<SourceDatabase> source_;
 };
 
 }  // namespace tidemark
