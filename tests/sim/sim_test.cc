@@ -65,6 +65,7 @@ TEST(Sim, SchedulesReachEachFaultOften) {
 
 struct Removal {
   std::vector<Rule> rules;
+  std::uint64_t known = 1;  // a seed that breaks; looked for from 1 on once it no longer does
   std::string name() const {
     std::string all;
     for (const Rule rule : rules) {
@@ -88,7 +89,8 @@ class SimWithout : public ::testing::TestWithParam<Removal> {};
 TEST_P(SimWithout, SomeSeedBreaksThePromise) {
   const std::uint64_t seeds = from_environment("TIDEMARK_SIM_SEEDS_WITHOUT", kSeedsWithout);
   Reached reached;
-  for (std::uint64_t seed = 1; seed <= seeds; ++seed) {
+  for (std::uint64_t tried = 0; tried <= seeds; ++tried) {
+    const std::uint64_t seed = tried == 0 ? GetParam().known : tried;
     const std::string broken = broken_by(seed, GetParam().left(), reached);
     if (broken.empty()) continue;
     std::printf("without %s: seed %llu: %s\n", GetParam().name().c_str(),
@@ -104,32 +106,32 @@ std::vector<Removal> removals() {
       {{Rule::kOffset, Rule::kEpoch}},
       {{Rule::kMark}},
       {{Rule::kTie}},
-      {{Rule::kNotNew}},
-      {{Rule::kNullStays}},
-      {{Rule::kVisible}},
+      {{Rule::kNotNew}, 67},
+      {{Rule::kNullStays}, 3837},
+      {{Rule::kVisible}, 235},
       {{Rule::kList}},
       {{Rule::kWindow}},
       {{Rule::kNext}},
       {{Rule::kInserted}},
       {{Rule::kList, Rule::kWindow}},
-      {{Rule::kFloor}},
-      {{Rule::kFloorEnded}},
-      {{Rule::kFloorEnded, Rule::kFloorFirst}},
+      {{Rule::kFloor}, 87},
+      {{Rule::kFloorEnded}, 461},
+      {{Rule::kFloorEnded, Rule::kFloorFirst}, 8},
       {{Rule::kFence}},
       {{Rule::kTurns}},
       {{Rule::kVersion}},
-      {{Rule::kSlot}},
+      {{Rule::kSlot}, 34},
       {{Rule::kEnd}},
-      {{Rule::kArrival}},
-      {{Rule::kExcept}},
-      {{Rule::kRaise}},
-      {{Rule::kInherit}},
-      {{Rule::kFlag}},
-      {{Rule::kFlagAtSlice}},
-      {{Rule::kFlagAtApply, Rule::kFlagAtDrop}},
+      {{Rule::kArrival}, 7},
+      {{Rule::kExcept}, 549},
+      {{Rule::kRaise}, 4666},
+      {{Rule::kInherit}, 3912},
+      {{Rule::kFlag}, 4},
+      {{Rule::kFlagAtSlice}, 5565},
+      {{Rule::kFlagAtApply, Rule::kFlagAtDrop}, 667},
       {{Rule::kVerifySlot}},
       {{Rule::kVerifyFences}},
-      {{Rule::kVerifyArrival}},
+      {{Rule::kVerifyArrival}, 43},
   };
 }
 
