@@ -44,6 +44,12 @@ class KeyIndex {
   }
   void add_key(K key, std::size_t fence) { listed_.try_emplace(std::move(key), fence); }
   void add_except(K key, std::size_t fence) { except_[std::move(key)].push_back(fence); }
+  // Fences of repairs, which newer ones don't hide from covered_by_repair().
+  void add_repair_range(const std::optional<K>& from, const std::optional<K>& to,
+                        std::size_t fence) {
+    repair_ranges_.push_back({from, to, fence});
+  }
+  void add_repair_key(K key, std::size_t fence) { repair_keys_[std::move(key)].push_back(fence); }
 
   // Sorted by their beginning, and cut so that no two overlap.
   void finish() {
@@ -66,6 +72,17 @@ class KeyIndex {
     return found;
   }
 
+  // Whether one of the repairs' fences over the key is as `wanted`.
+  template <class Wanted>
+  bool covered_by_repair(const K& key, const Wanted& wanted) const {
+    const bool in_range = std::ranges::any_of(repair_ranges_, [&](const Range& range) {
+      return wanted(range.fence) && range.holds(key) && !excepted(key, range.fence);
+    });
+    if (in_range) return true;
+    const auto listed = repair_keys_.find(key);
+    return listed != repair_keys_.end() && std::ranges::any_of(listed->second, wanted);
+  }
+
   static constexpr std::size_t kNone = static_cast<std::size_t>(-1);
 
  private:
@@ -73,6 +90,8 @@ class KeyIndex {
     std::optional<K> from;
     std::optional<K> to;
     std::size_t fence;
+
+    bool holds(const K& key) const { return !(from && key < *from) && !(to && key >= *to); }
   };
   using Bound = std::optional<K>;  // none sorts first: before all keys
   struct Piece {
@@ -88,10 +107,7 @@ class KeyIndex {
   // A key that a recount left out is still under the fence of the one before.
   std::size_t next_older(const K& key, std::size_t newer) const {
     for (const Range& range : ranges_) {
-      if (range.fence <= newer || (range.from && key < *range.from) ||
-          (range.to && key >= *range.to)) {
-        continue;
-      }
+      if (range.fence <= newer || !range.holds(key)) continue;
       if (!excepted(key, range.fence)) return range.fence;
     }
     return kNone;
@@ -114,6 +130,8 @@ class KeyIndex {
   std::vector<Piece> pieces_;
   std::unordered_map<K, std::size_t> listed_;
   std::unordered_map<K, std::vector<std::size_t>> except_;
+  std::vector<Range> repair_ranges_;
+  std::unordered_map<K, std::vector<std::size_t>> repair_keys_;
 };
 
 std::int64_t integer_of(const std::string& key) {
@@ -139,13 +157,17 @@ std::optional<K> bound_of(const std::optional<std::string>& text) {
 }
 
 template <class K>
-void add_keys(KeyIndex<K>& index, const KeySet& keys, std::size_t fence) {
+void add_keys(KeyIndex<K>& index, const KeySet& keys, std::size_t fence, bool repairs) {
   if (!keys.listed) {
     index.add_range(bound_of<K>(keys.from), bound_of<K>(keys.to), fence);
+    if (repairs) index.add_repair_range(bound_of<K>(keys.from), bound_of<K>(keys.to), fence);
     for (const std::string& key : keys.except) index.add_except(key_of<K>(key), fence);
     return;
   }
-  for (const std::string& key : *keys.listed) index.add_key(key_of<K>(key), fence);
+  for (const std::string& key : *keys.listed) {
+    index.add_key(key_of<K>(key), fence);
+    if (repairs) index.add_repair_key(key_of<K>(key), fence);
+  }
 }
 
 }  // namespace
@@ -155,10 +177,27 @@ struct FenceSet::Impl {
   std::vector<SeenTest> tests;
   struct Keys {
     bool any = false;
+    bool repairs = false;  // some of its fences repaired
     KeyIndex<std::int64_t> integers;
     KeyIndex<std::string> texts;
   };
   std::vector<Keys> aggregates;
+
+  // A recount that repaired the cell saw the change: its correction, which no ledger holds, has it
+  // already. `newest` is the fence over the cell.
+  bool repaired(const LoggedDelta& logged, const AggregateDelta& delta, std::size_t row,
+                std::size_t newest) const {
+    const auto saw = [&](std::size_t fence) {
+      return fence >= newest && fences[fence].repairs[logged.counter] &&
+             tests[fence].saw(logged.tx_id, logged.lsn);
+    };
+    const Keys& keys = aggregates[logged.aggregate];
+    if (!keys.repairs) return false;
+    if (!delta.integer_keys.empty()) {
+      return keys.integers.covered_by_repair(delta.integer_keys[row], saw);
+    }
+    return keys.texts.covered_by_repair(delta.text_keys[row], saw);
+  }
 
   // Per row of the delta the fence over it.
   std::vector<std::size_t> fences_of(std::size_t aggregate, const AggregateDelta& delta) const {
@@ -179,10 +218,12 @@ FenceSet::FenceSet(const Declaration& declaration, std::vector<Fence> fences)
     const AggregateIndex aggregate = fences[i].aggregate;
     Impl::Keys& keys = impl_->aggregates[aggregate.value];
     keys.any = true;
+    const bool repairs = std::ranges::find(fences[i].repairs, true) != fences[i].repairs.end();
+    keys.repairs = keys.repairs || repairs;
     if (is_integer(declaration.aggregate(aggregate).key_type)) {
-      add_keys(keys.integers, fences[i].keys, i);
+      add_keys(keys.integers, fences[i].keys, i, repairs);
     } else {
-      add_keys(keys.texts, fences[i].keys, i);
+      add_keys(keys.texts, fences[i].keys, i, repairs);
     }
     impl_->tests.emplace_back(fences[i].snapshot);
   }
@@ -223,7 +264,7 @@ FencedDelta FenceSet::let_through(const Delta& delta) const {
     AggregateDelta& aggregate = out.aggregates[logged.aggregate];
     aggregate.deltas[row * aggregate.counters + logged.counter] -= logged.delta;
     ++out.skipped_changes;
-    if (impl_->fences[fence].repairs[logged.counter]) continue;
+    if (impl_->repaired(logged, delta.aggregates[logged.aggregate], row, fence)) continue;
     skipped[{logged.aggregate, logged.counter, row}] += logged.delta;
   }
   for (const auto& [cell, sum] : skipped) {

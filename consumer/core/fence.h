@@ -73,7 +73,8 @@ struct Fence {
   AggregateIndex aggregate;
   KeySet keys;
   SourceSnapshot snapshot;
-  // Per counter: its cells were suspect, so what differs is a repair and not drift (DESIGN 4.5).
+  // Per counter: its cells were suspect as a whole, so what differs is a repair and not drift
+  // (DESIGN 4.5), and is in no ledger. Nor is what its snapshot saw, as long as it stands.
   std::vector<bool> repairs;
 };
 

@@ -6,24 +6,6 @@
 #include "consumer/store/array_literal.h"
 
 namespace tidemark {
-namespace {
-
-bool less(const Aggregate& aggregate, const std::string& a, const std::string& b) {
-  if (is_integer(aggregate.key_type)) return std::stoll(a) < std::stoll(b);
-  return a < b;
-}
-
-bool in_range(const Aggregate& aggregate, const KeySet& range, const std::string& key) {
-  return !(range.from && less(aggregate, key, *range.from)) &&
-         !(range.to && !less(aggregate, key, *range.to));
-}
-
-bool lists_overlap(const std::vector<std::string>& a, const std::vector<std::string>& b) {
-  return std::ranges::any_of(
-      a, [&](const std::string& key) { return std::ranges::find(b, key) != b.end(); });
-}
-
-}  // namespace
 
 KeyCondition::KeyCondition(const Aggregate& aggregate, const KeySet& keys)
     : aggregate_(aggregate), listed_(keys.listed.has_value()), except_(!keys.except.empty()) {
@@ -70,17 +52,6 @@ std::string cell_array(const Aggregate& aggregate) {
   for (std::uint32_t i = 0; i < aggregate.cells(); ++i)
     names.add(aggregate.cell_name(CounterIndex(i)));
   return names.take();
-}
-
-bool overlap(const Aggregate& aggregate, const KeySet& a, const KeySet& b) {
-  if (a.listed && b.listed) return lists_overlap(*a.listed, *b.listed);
-  if (b.listed) return overlap(aggregate, b, a);
-  if (a.listed) {
-    return std::ranges::any_of(*a.listed,
-                               [&](const std::string& key) { return in_range(aggregate, b, key); });
-  }
-  return !(a.to && b.from && !less(aggregate, *b.from, *a.to)) &&
-         !(b.to && a.from && !less(aggregate, *a.from, *b.to));
 }
 
 bool key_less(const Aggregate& aggregate, const std::string& a, const std::string& b) {

@@ -38,9 +38,6 @@ std::string stored_key_sql(const Aggregate& aggregate, std::string_view column);
 std::string counter_list(const Aggregate& aggregate, std::string_view alias);
 // The names of what can be suspect in a row as a literal of text[].
 std::string cell_array(const Aggregate& aggregate);
-// Whether a key can be in both sets; exceptions don't count.
-bool overlap(const Aggregate& aggregate, const KeySet& a, const KeySet& b);
-
 // As rule P2 orders the rows of an aggregate: by keys in their text form.
 bool key_less(const Aggregate& aggregate, const std::string& a, const std::string& b);
 

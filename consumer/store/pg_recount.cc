@@ -419,7 +419,7 @@ SliceResult PgRecount::recount(AggregateIndex index, KeySet keys,
               .keys = std::move(keys),
               .snapshot = counts.snapshot,
               .repairs = {}};
-  fence.repairs = repairs_of(transaction, index, fence.keys);
+  fence.repairs = repairs_of(transaction, index);
   write(transaction, index, differences);
   write_recounted(transaction, index, differences);
   fence.id = add_fence(transaction, fence, counts.snapshot_text);

@@ -162,8 +162,7 @@ class PgRecount {
                        const std::vector<Difference>& differences) const;
   std::vector<RaisedCell> raised(AggregateIndex aggregate,
                                  const std::vector<Difference>& differences) const;
-  std::vector<bool> repairs_of(PgTransaction& transaction, AggregateIndex aggregate,
-                               const KeySet& keys) const;
+  std::vector<bool> repairs_of(PgTransaction& transaction, AggregateIndex aggregate) const;
   std::int64_t add_fence(PgTransaction& transaction, const Fence& fence,
                          const std::string& snapshot) const;
   void book(PgTransaction& transaction, const Fence& fence,

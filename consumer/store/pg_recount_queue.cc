@@ -434,22 +434,14 @@ std::vector<std::string> PgRecount::note_partitions(
   return grown;
 }
 
-// Counters that are suspect as a whole, and those of earlier repairs over these keys whose changes
-// are still on their way: their lag is in no ledger.
-std::vector<bool> PgRecount::repairs_of(PgTransaction& transaction, AggregateIndex index,
-                                        const KeySet& keys) const {
+// Counters that are suspect as a whole.
+std::vector<bool> PgRecount::repairs_of(PgTransaction& transaction, AggregateIndex index) const {
   const Aggregate& aggregate = declaration_.aggregate(index);
   std::vector<bool> repairs(aggregate.cells(), false);
   const SqlResult ranges = transaction.run("whole_suspects", {aggregate.name.text()});
   for (std::size_t row = 0; row < ranges.rows(); ++row) {
     for (std::uint32_t c = 0; c < repairs.size(); ++c) {
       if (aggregate.cell_name(CounterIndex(c)) == ranges.text(row, 0)) repairs[c] = true;
-    }
-  }
-  for (const Fence& fence : read_fences(transaction, declaration_)) {
-    if (fence.aggregate != index || !overlap(aggregate, fence.keys, keys)) continue;
-    for (std::size_t c = 0; c < repairs.size(); ++c) {
-      if (fence.repairs[c]) repairs[c] = true;
     }
   }
   return repairs;

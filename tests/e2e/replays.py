@@ -21,7 +21,7 @@ BATCHES_RECORDS = 6_000  # several of its batches
 
 def make_wrong(world):
     """Many users' followers, by hand: only a recount can tell. Gives what a drift table could say of them."""
-    world.wait_recounted()
+    world.wait_recounted_once()
     users = world.sql("update aggregate_user set follower_count = follower_count + %s where follower_count > 3"
                       " returning user_id", (WRONG,))
     demand(users, "there was no cell to make wrong")

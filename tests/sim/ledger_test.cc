@@ -105,22 +105,5 @@ TEST(Ledger, ARowWhoseCellIsSuspectAtTheDropIsARepair) {
   EXPECT_NE(two_batches_at_once({Rule::kFlagAtDrop}), "");
 }
 
-// A pass over a suspect counter counted +1 that is on its way. Before it comes, the next pass
-// counts the same, when the counter is suspect no more.
-std::string recount_behind_a_repair(Rules rules) {
-  LedgerSchedule ledger(rules);
-  ledger.make_range_suspect();
-  ledger.recount(1);
-  ledger.end_pass();
-  const std::int64_t newer = ledger.recount(1);
-  ledger.skip(+1, newer);
-  return ledger.drop(newer);
-}
-
-TEST(Ledger, AFenceTakesOverTheRepairsOfThoseThatItOverlaps) {
-  EXPECT_EQ(recount_behind_a_repair({}), "");
-  EXPECT_NE(recount_behind_a_repair({Rule::kInherit}), "");
-}
-
 }  // namespace
 }  // namespace tidemark::sim

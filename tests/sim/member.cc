@@ -26,6 +26,7 @@ std::vector<Fence> copies(const std::vector<std::shared_ptr<const Fence>>& fence
     if (!rules.has(Rule::kList)) snapshot.running.clear();
     if (!rules.has(Rule::kWindow)) snapshot.next = snapshot.xmax;
     if (!rules.has(Rule::kInserted)) snapshot.inserted = Lsn(~0ULL);
+    if (!rules.has(Rule::kRepairSaw)) all.back().repairs.assign(fence->repairs.size(), false);
   }
   return all;
 }

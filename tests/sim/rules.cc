@@ -10,7 +10,7 @@ constexpr std::array<std::string_view, kRules> kNames = {
     "not-new",       "visible",      "list",        "window",        "next",
     "inserted",      "floor",        "floor-ended", "floor-first",   "fence",
     "turns",         "version",      "slot",        "end",           "arrival",
-    "except",        "raise",        "inherit",     "flag",          "flag-at-apply",
+    "except",        "raise",        "repair-saw",  "flag",          "flag-at-apply",
     "flag-at-slice", "flag-at-drop", "verify-slot", "verify-fences", "verify-arrival"};
 
 }  // namespace

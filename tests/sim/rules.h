@@ -33,7 +33,7 @@ enum class Rule : std::uint8_t {
   kArrival,       // F9: where the producer may still have records, until what came stands past L
   kExcept,        // F5: what another writer held is not fenced
   kRaise,         // 4.5: a row waits for the newest fence over its cell, also when nothing differs
-  kInherit,       // 4.5: a fence takes over `repairs` of those that overlap it
+  kRepairSaw,     // 4.5: what a repair's fence saw is booked by none, not even by a newer fence
   kFlag,          // 4.5: what differs in a cell that was suspect is a repair
   kFlagAtApply,   // 4.5: a batch flags rows of cells that are suspect, or become so
   kFlagAtSlice,   // 4.5: each slice that clears a suspect leaves a flagged row, not only lists

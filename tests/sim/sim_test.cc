@@ -125,7 +125,7 @@ std::vector<Removal> removals() {
       {{Rule::kArrival}, 7},
       {{Rule::kExcept}, 549},
       {{Rule::kRaise}, 4666},
-      {{Rule::kInherit}, 3912},
+      {{Rule::kRepairSaw}},
       {{Rule::kFlag}, 4},
       {{Rule::kFlagAtSlice}, 5565},
       {{Rule::kFlagAtApply, Rule::kFlagAtDrop}, 667},

@@ -10,25 +10,13 @@ bool same_keys(const CellName& name, const Slice& slice) {
   return name.aggregate == slice.aggregate && contains(slice.keys, slice.aggregate, name.key);
 }
 
-bool overlap(const Fence& older, const Slice& slice) {
-  if (older.aggregate != slice.aggregate) return false;
-  return std::ranges::any_of(keys_of(slice.aggregate), [&](const std::string& key) {
-    return contains(older.keys, slice.aggregate, key) && contains(slice.keys, slice.aggregate, key);
-  });
-}
-
 // Per counter of the aggregate: what differs is a repair.
-std::vector<bool> repairs_of(const Stored& stored, const Slice& slice, const Rules& rules) {
+std::vector<bool> repairs_of(const Stored& stored, const Slice& slice) {
   std::vector<bool> repairs(things_declaration().aggregate(slice.aggregate).counters.size(), false);
   for (std::size_t cell = 0; cell < kCells; ++cell) {
     const CellName& name = cell_name(cell);
     if (name.aggregate != slice.aggregate || slice.keys.listed) continue;
     if (stored.ranges[name.of_all]) repairs[name.counter.value] = true;
-  }
-  if (!rules.has(Rule::kInherit)) return repairs;
-  for (const auto& older : stored.fences) {
-    if (!overlap(*older, slice)) continue;
-    for (std::size_t c = 0; c < repairs.size(); ++c) repairs[c] = repairs[c] || older->repairs[c];
   }
   return repairs;
 }
@@ -95,7 +83,7 @@ void carry_out(Stored& stored, const Slice& slice, const Rules& rules) {
                                                    .aggregate = slice.aggregate,
                                                    .keys = fenced.keys,
                                                    .snapshot = slice.snapshot,
-                                                   .repairs = repairs_of(stored, fenced, rules)});
+                                                   .repairs = repairs_of(stored, fenced)});
   for (std::size_t cell = 0; cell < kCells; ++cell) {
     const CellName& name = cell_name(cell);
     if (!same_keys(name, slice)) continue;

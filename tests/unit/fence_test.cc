@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <initializer_list>
+#include <map>
 #include <string>
 #include <utility>
 #include <vector>
@@ -425,6 +426,46 @@ TEST(SawAll, WaitsForEachTransactionOfTheBatch) {
   EXPECT_FALSE(saw_all(snapshot, delta)) << "in the list";
   delta.transactions = {9, 16};
   EXPECT_FALSE(saw_all(snapshot, delta)) << "in the window";
+}
+
+// What was skipped of owner 1's things, by fence.
+std::map<std::int64_t, std::int64_t> booked(const Delta& delta, std::vector<Fence> fences) {
+  std::map<std::int64_t, std::int64_t> sums;
+  const FencedDelta fenced = FenceSet(declaration(), std::move(fences)).let_through(delta);
+  for (const SkippedDelta& skip : fenced.skipped) {
+    if (skip.aggregate == kOwners && skip.counter == CounterIndex(0))
+      sums[skip.fence] += skip.delta;
+  }
+  return sums;
+}
+
+// The repair's correction has the first change already; the newer fence's ledger the second alone.
+TEST(FenceRepairs, WhatARepairSawIsBookedByNoNewerFence) {
+  const std::vector<bool> repairs{true, false};
+  Batch batch;
+  batch.adds(5, 1).adds(15, 1);
+  const Delta delta = batch.take();
+  using Sums = std::map<std::int64_t, std::int64_t>;
+  EXPECT_EQ(booked(delta, {fence(1, kOwners, {}, 10, repairs), fence(2, kOwners, {}, 99)}),
+            (Sums{{2, 1}}));
+  EXPECT_EQ(
+      booked(delta, {fence(1, kOwners, {}, 10, repairs), fence(2, kOwners, listed({"1"}), 99)}),
+      (Sums{{2, 1}}));
+  EXPECT_EQ(booked(delta, {fence(1, kOwners, listed({"1"}), 10, repairs),
+                           fence(2, kOwners, range("0", "2"), 50), fence(3, kOwners, {}, 99)}),
+            (Sums{{3, 1}}));
+}
+
+TEST(FenceRepairs, ARepairElsewhereHidesNothing) {
+  const std::vector<bool> repairs{true, false};
+  const Delta delta = adds_to({1});
+  using Sums = std::map<std::int64_t, std::int64_t>;
+  const Fence newer = fence(2, kOwners, {}, 99);
+  EXPECT_EQ(booked(delta, {fence(1, kOwners, range("2", {}), 10, repairs), newer}), (Sums{{2, 1}}));
+  EXPECT_EQ(booked(delta, {fence(1, kOwners, range({}, {}, {"1"}), 10, repairs), newer}),
+            (Sums{{2, 1}}));
+  EXPECT_EQ(booked(delta, {fence(1, kOwners, {}, 10, {false, true}), newer}), (Sums{{2, 1}}));
+  EXPECT_EQ(booked(delta, {fence(1, kOwners, {}, 10, repairs)}), Sums{});
 }
 
 }  // namespace
