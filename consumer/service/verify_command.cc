@@ -62,12 +62,12 @@ class Verifier {
   std::optional<Outcome> try_once();
   std::optional<Outcome> look_again(Outcome first);
   bool wait_until_sent();
-  bool wait_for_silence(Arrival& arrival);
   std::vector<TopicEnd> ends();
-  static std::vector<ReadRange> ranges_of(const VerifyLook& look, const std::vector<TopicEnd>& ends,
-                                          std::vector<FoldPartition>& partitions);
-  bool read_records(const VerifyLook& look, const std::vector<TopicEnd>& ends,
-                    Verification& verification, AppliedOffsets& read, Outcome& outcome);
+  using ReadPartitions = std::map<TopicPartition, FoldPartition>;  // where each was read to
+  static std::vector<ReadRange> ranges_of(const std::vector<TopicEnd>& ends,
+                                          const ReadPartitions& read);
+  bool read_records(const std::vector<TopicEnd>& ends, ReadPartitions& read,
+                    Verification& verification, Outcome& outcome);
   bool read_lag(const VerifyLook& look, Verification& verification, Outcome& outcome);
 
   const Declaration& declaration_;
@@ -187,18 +187,6 @@ bool Verifier::wait_until_sent() {
   return true;
 }
 
-// What the producer had in hand when the slot was confirmed may come meanwhile (rule F9).
-bool Verifier::wait_for_silence(Arrival& arrival) {
-  const std::vector<TopicEnd> first = ends();
-  const auto begun = Steady::now();
-  arrival.complete(first, {}, begun);
-  while (Steady::now() - begun < silence_) {
-    if (stop_was_asked()) return false;
-    std::this_thread::sleep_for(std::min(kSlotLook, silence_));
-  }
-  return true;
-}
-
 std::vector<TopicEnd> Verifier::ends() {
   std::vector<TopicEnd> list;
   for (const EndOffset& end : end_offsets_.read(kEndsPatience)) {
@@ -207,34 +195,29 @@ std::vector<TopicEnd> Verifier::ends() {
   return list;
 }
 
-// From the stored offsets to the ends; partitions that nobody has claimed yet as a whole.
-std::vector<ReadRange> Verifier::ranges_of(const VerifyLook& look,
-                                           const std::vector<TopicEnd>& ends,
-                                           std::vector<FoldPartition>& partitions) {
+// From where it was read to, to the ends.
+std::vector<ReadRange> Verifier::ranges_of(const std::vector<TopicEnd>& ends,
+                                           const ReadPartitions& read) {
   std::vector<ReadRange> ranges;
   for (const TopicEnd& end : ends) {
-    const auto stored = std::ranges::find(look.partitions, end.where, &FoldPartition::where);
-    FoldPartition partition = stored != look.partitions.end()
-                                  ? *stored
-                                  : FoldPartition{end.where, Epoch(0), kNotStarted, {}};
-    if (partition.next >= end.high || end.low == end.high) continue;
-    ranges.push_back({end.where, partition.next, end.high});
-    partitions.push_back(std::move(partition));
+    const Offset next = read.at(end.where).next;
+    if (next < end.high && end.low != end.high) ranges.push_back({end.where, next, end.high});
   }
   return ranges;
 }
 
-bool Verifier::read_records(const VerifyLook& look, const std::vector<TopicEnd>& ends,
-                            Verification& verification, AppliedOffsets& read, Outcome& outcome) {
-  std::vector<FoldPartition> partitions;
-  const std::vector<ReadRange> ranges = ranges_of(look, ends, partitions);
+bool Verifier::read_records(const std::vector<TopicEnd>& ends, ReadPartitions& read,
+                            Verification& verification, Outcome& outcome) {
+  const std::vector<ReadRange> ranges = ranges_of(ends, read);
   if (ranges.empty()) return true;
+  std::vector<FoldPartition> partitions;
+  for (const ReadRange& range : ranges) partitions.push_back(read.at(range.where));
   Fold fold(declaration_, NotNewPolicy::kSuspect);
   fold.reset(partitions);
   const auto take = [&] {
     const Delta lag = fold.take();
     verification.add_lag(lag);
-    for (const Advance& to : lag.advances) read[to.where] = {to.to, to.mark.position};
+    for (const Advance& to : lag.advances) read.at(to.where).mark = to.mark;
   };
   TopicReader reader(kafka_, ranges);
   const auto begun = Steady::now();
@@ -252,26 +235,37 @@ bool Verifier::read_records(const VerifyLook& look, const std::vector<TopicEnd>&
     }
   }
   if (!fold.empty()) take();
+  // Whatever follows the last record: transactions' markers, say.
+  for (const ReadRange& range : ranges) read.at(range.where).next = range.to;
   return true;
 }
 
+// From the stored offsets on, until all that the look saw has come (rule F9): partitions that
+// nobody has claimed yet as a whole.
 bool Verifier::read_lag(const VerifyLook& look, Verification& verification, Outcome& outcome) {
   Arrival arrival(look.snapshot.inserted, silence_);
-  if (!wait_for_silence(arrival)) return false;
-  const std::vector<TopicEnd> ends = this->ends();
-  AppliedOffsets read;  // as if it was applied
-  for (const FoldPartition& stored : look.partitions) {
-    read[stored.where] = {stored.next, stored.mark.position};
+  ReadPartitions read;
+  for (const FoldPartition& stored : look.partitions) read.emplace(stored.where, stored);
+  const auto deadline = Steady::now() + command_.patience;
+  while (true) {
+    const std::vector<TopicEnd> ends = this->ends();
+    for (const TopicEnd& end : ends) {
+      read.try_emplace(end.where, FoldPartition{end.where, Epoch(0), kNotStarted, {}});
+    }
+    if (!read_records(ends, read, verification, outcome)) return false;
+    AppliedOffsets applied;
+    for (const auto& [where, partition] : read) {
+      applied[where] = {partition.next, partition.mark.position};
+    }
+    if (arrival.complete(ends, applied, Steady::now())) return true;
+    if (Steady::now() > deadline) {
+      throw WorldError(ErrorKind::kRetry,
+                       "what the database held when it was looked at is still on its way to "
+                       "Kafka, though Debezium has confirmed it");
+    }
+    if (stop_was_asked()) return false;
+    std::this_thread::sleep_for(kSlotLook);
   }
-  if (!read_records(look, ends, verification, read, outcome)) return false;
-  // Read to the ends by now, whatever follows the last record: transactions' markers, say.
-  for (const TopicEnd& end : ends) read[end.where].next = end.high;
-  if (!arrival.complete(ends, read, Steady::now())) {
-    throw WorldError(ErrorKind::kRetry,
-                     "what the database held when it was looked at is still on its way to Kafka, "
-                     "though Debezium has confirmed it");
-  }
-  return true;
 }
 
 // --- what is said -------------------------------------------------------------------------------
