@@ -169,8 +169,6 @@ class PgRecount {
             const std::vector<Difference>& differences) const;
   static void suspect_held(PgTransaction& transaction, const Aggregate& aggregate,
                            const std::vector<std::string>& held);
-  std::optional<std::string> range_end(PgSession& session, RangeOf of, AggregateIndex aggregate,
-                                       const std::optional<std::string>& from, std::size_t rows);
   std::optional<std::string> oldest_running();
   std::optional<Pass> pass_of(const SqlResult& rows, std::size_t row) const;
 

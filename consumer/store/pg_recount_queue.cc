@@ -7,6 +7,7 @@
 #include "consumer/store/fence_table.h"
 #include "consumer/store/key_condition.h"
 #include "consumer/store/pg_recount.h"
+#include "consumer/store/source_database.h"
 
 namespace tidemark {
 namespace {
@@ -354,28 +355,12 @@ void PgRecount::end_pass(const Pass& pass) {
 std::optional<std::string> PgRecount::range_end(AggregateIndex index,
                                                 const std::optional<std::string>& from,
                                                 std::size_t rows) {
-  if (!two_databases_) return range_end(source_, RangeOf::kAll, index, from, rows);
-  const auto cells = range_end(target_, RangeOf::kAggregate, index, from, rows);
-  const auto behind = range_end(source_, RangeOf::kSources, index, from, rows);
-  if (!cells || !behind) return cells ? cells : behind;
-  return key_less(declaration_.aggregate(index), *cells, *behind) ? cells : behind;
-}
-
-std::optional<std::string> PgRecount::range_end(PgSession& session, RangeOf of,
-                                                AggregateIndex index,
-                                                const std::optional<std::string>& from,
-                                                std::size_t rows) {
-  const std::string sql = range_end_sql(declaration_, index, from.has_value(), of);
-  if (sql.empty()) return std::nullopt;
-  PgTransaction transaction(session.get());
-  SqlParams params;
-  if (from) params.emplace_back(from);
-  params.emplace_back(std::to_string(rows));
-  const SqlResult end = transaction.run_sql(
-      {"find the end of a slice", declaration_.aggregate(index).name.text()}, sql, params);
-  transaction.commit();
-  if (end.rows() == 0) return std::nullopt;
-  return end.optional_text(0, 0);
+  PgTransaction source(source_.get());
+  if (!two_databases_) {
+    return find_range_end(source, nullptr, declaration_, index, from, rows);
+  }
+  PgTransaction cells(target_.get());
+  return find_range_end(cells, &source, declaration_, index, from, rows);
 }
 
 bool PgRecount::unsettled() {

@@ -307,8 +307,8 @@ ApplyResult PgStore::apply(const Delta& delta) {
     transaction.roll_back();
     return {.outcome = ApplyOutcome::kFenced};
   }
-  const auto look = [&] { return source_ ? source_->snapshot() : read_turn(transaction).snapshot; };
-  const SourceSnapshot seen = source_ ? source_->snapshot() : turn.snapshot;
+  const auto look = looks_at(source_ ? &*source_ : nullptr, transaction);
+  const SourceSnapshot seen = source_ ? look() : turn.snapshot;
   wait_until_visible(delta, seen, look);
   const FencedDelta fenced = fences_at(transaction, turn.version).let_through(delta);
   Upserted upserted =

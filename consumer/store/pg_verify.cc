@@ -10,6 +10,7 @@
 #include "consumer/store/key_condition.h"
 #include "consumer/store/progress_table.h"
 #include "consumer/store/recounted_columns.h"
+#include "consumer/store/source_database.h"
 #include "consumer/store/state.h"
 
 namespace tidemark {
@@ -218,33 +219,15 @@ void PgVerify::compare_recounted(const Snapshots& snapshots, AggregateIndex inde
   }
 }
 
-// Where a range that begins at `from` ends; none: it is the last.
-std::optional<std::string> PgVerify::range_end(const Snapshots& snapshots, AggregateIndex index,
-                                               const std::optional<std::string>& from) const {
-  const Aggregate& aggregate = declaration_.aggregate(index);
-  SqlParams params;
-  if (from) params.emplace_back(from);
-  params.emplace_back(std::to_string(kRowsAtOnce));
-  const auto end_of = [&](PgTransaction& transaction, RangeOf of) -> std::optional<std::string> {
-    const std::string sql = range_end_sql(declaration_, index, from.has_value(), of);
-    if (sql.empty()) return std::nullopt;
-    const SqlResult end =
-        transaction.run_sql({"find the end of a range", aggregate.name.text()}, sql, params);
-    return end.rows() == 0 ? std::nullopt : end.optional_text(0, 0);
-  };
-  if (!source_) return end_of(snapshots.target, RangeOf::kAll);
-  const auto cells = end_of(snapshots.target, RangeOf::kAggregate);
-  const auto behind = end_of(snapshots.source, RangeOf::kSources);
-  if (!cells || !behind) return cells ? cells : behind;
-  return key_less(aggregate, *cells, *behind) ? cells : behind;
-}
-
 bool PgVerify::compare(const Snapshots& snapshots, AggregateIndex index, VerifyLook& look,
                        const std::function<bool(std::uint64_t)>& going_on) const {
   const Aggregate& aggregate = declaration_.aggregate(index);
+  PgTransaction* const rows_elsewhere = source_ ? &snapshots.source : nullptr;
   std::optional<std::string> from;
   do {
-    const KeySet keys{.from = from, .to = range_end(snapshots, index, from)};
+    const KeySet keys{.from = from,
+                      .to = find_range_end(snapshots.target, rows_elsewhere, declaration_, index,
+                                           from, kRowsAtOnce)};
     if (source_) {
       compare_across(snapshots, index, keys, look);
     } else {

@@ -62,8 +62,6 @@ class PgVerify {
   // False: stopped.
   bool compare(const Snapshots& snapshots, AggregateIndex index, VerifyLook& look,
                const std::function<bool(std::uint64_t)>& going_on) const;
-  std::optional<std::string> range_end(const Snapshots& snapshots, AggregateIndex index,
-                                       const std::optional<std::string>& from) const;
   void compare_counters(const Snapshots& snapshots, AggregateIndex index, const KeySet& keys,
                         VerifyLook& look) const;
   void compare_across(const Snapshots& snapshots, AggregateIndex index, const KeySet& keys,

@@ -9,6 +9,7 @@
 #include "consumer/core/recount_sql.h"
 #include "consumer/store/array_literal.h"
 #include "consumer/store/fence_table.h"
+#include "consumer/store/key_condition.h"
 
 namespace tidemark {
 namespace {
@@ -46,6 +47,27 @@ void add_lookups(PgTransaction& source, const Declaration& declaration, Aggregat
     }
     params.emplace_back(values.take());
   }
+}
+
+std::optional<std::string> find_range_end(PgTransaction& cells, PgTransaction* source,
+                                          const Declaration& declaration, AggregateIndex aggregate,
+                                          const std::optional<std::string>& from,
+                                          std::size_t rows) {
+  SqlParams params;
+  if (from) params.emplace_back(from);
+  params.emplace_back(std::to_string(rows));
+  const auto end_of = [&](PgTransaction& transaction, RangeOf of) -> std::optional<std::string> {
+    const std::string sql = range_end_sql(declaration, aggregate, from.has_value(), of);
+    if (sql.empty()) return std::nullopt;
+    const SqlResult end = transaction.run_sql(
+        {"find the end of a range", declaration.aggregate(aggregate).name.text()}, sql, params);
+    return end.rows() == 0 ? std::nullopt : end.optional_text(0, 0);
+  };
+  if (source == nullptr) return end_of(cells, RangeOf::kAll);
+  const auto of_cells = end_of(cells, RangeOf::kAggregate);
+  const auto of_rows = end_of(*source, RangeOf::kSources);
+  if (!of_cells || !of_rows) return of_cells ? of_cells : of_rows;
+  return key_less(declaration.aggregate(aggregate), *of_cells, *of_rows) ? of_cells : of_rows;
 }
 
 std::string refused_with_a_source(const Declaration& declaration) {
@@ -102,6 +124,12 @@ void SourceDatabase::add_lookups(AggregateIndex aggregate, SqlParams& params) {
   PgTransaction transaction(session_.get());
   tidemark::add_lookups(transaction, declaration_, aggregate, params);
   transaction.commit();
+}
+
+std::function<SourceSnapshot()> looks_at(SourceDatabase* source, PgTransaction& transaction) {
+  return [source, &transaction] {
+    return source != nullptr ? source->snapshot() : read_turn(transaction).snapshot;
+  };
 }
 
 }  // namespace tidemark

@@ -4,7 +4,9 @@
 // offsets, fences and turns in the target. Ids and LSNs that are stored are the source's.
 #pragma once
 
-#include <cstdint>
+#include <cstddef>
+#include <functional>
+#include <optional>
 #include <string>
 
 #include "consumer/core/declaration.h"
@@ -20,8 +22,20 @@ void prepare_lookups(PgConnection& source, const Declaration& declaration);
 void add_lookups(PgTransaction& source, const Declaration& declaration, AggregateIndex aggregate,
                  SqlParams& params);
 
+// Where a range of the aggregate's keys that begins at `from` should end to take about `rows` rows
+// of any table in it; none: it is the last. `source`: where the watched tables are, if in another
+// database than the cells.
+std::optional<std::string> find_range_end(PgTransaction& cells, PgTransaction* source,
+                                          const Declaration& declaration, AggregateIndex aggregate,
+                                          const std::optional<std::string>& from, std::size_t rows);
+
 // Why two databases can't serve the declaration; empty: they can.
 std::string refused_with_a_source(const Declaration& declaration);
+
+class SourceDatabase;
+// A look at the source of now, for rule F2: at `source`, or, where that is none, at the database of
+// this transaction, which has the shared turn. Both must outlive it.
+std::function<SourceSnapshot()> looks_at(SourceDatabase* source, PgTransaction& transaction);
 
 // One connection, made when first needed and anew after it broke; one thread. Throws WorldError.
 class SourceDatabase {

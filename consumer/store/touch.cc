@@ -30,10 +30,8 @@ Touched touch(PgTransaction& transaction, const Declaration& declaration, const 
               SourceDatabase* source) {
   share_turn(transaction);
   const Turn turn = read_turn(transaction);  // a later statement: see rule P2
-  const auto look = [&] {
-    return source != nullptr ? source->snapshot() : read_turn(transaction).snapshot;
-  };
-  const SourceSnapshot seen = source != nullptr ? source->snapshot() : turn.snapshot;
+  const auto look = looks_at(source, transaction);
+  const SourceSnapshot seen = source != nullptr ? look() : turn.snapshot;
   wait_until_visible(delta, seen, look);
   const std::size_t cells =
       add_suspects(transaction, declaration, replayed(delta.suspect_cells), SuspectCause::kReplay);
