@@ -43,7 +43,6 @@ class HttpServer {
   int port() const;
 
  private:
-  class Routes;
   struct Impl;
   std::unique_ptr<Impl> impl_;
 };
