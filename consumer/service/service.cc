@@ -24,6 +24,7 @@
 #include "consumer/service/readiness.h"
 #include "consumer/service/recounting.h"
 #include "consumer/service/sd_notify.h"
+#include "consumer/service/unobserved.h"
 #include "consumer/store/catalog.h"
 #include "consumer/store/pg_store.h"
 
@@ -104,12 +105,14 @@ class Member {
     }
     kafka.on_log = log_kafka;
     kafka.on_reachable = [&broker_reachable](bool reachable) { broker_reachable = reachable; };
-    kafka.on_stats = [&metrics](std::string_view json) { metrics.on_kafka_statistics(json); };
     PgOptions pg = pg_options(config, Role::kService);
-    pg.on_statement = [&metrics](const StatementName& statement,
-                                 std::chrono::duration<double> took) {
-      metrics.on_statement(statement, took);
-    };
+    if (!is_unobserved()) {
+      kafka.on_stats = [&metrics](std::string_view json) { metrics.on_kafka_statistics(json); };
+      pg.on_statement = [&metrics](const StatementName& statement,
+                                   std::chrono::duration<double> took) {
+        metrics.on_statement(statement, took);
+      };
+    }
     std::vector<Store*> lanes;
     for (std::size_t i = 0; i < config.lanes; ++i) {
       stores_.push_back(
@@ -125,7 +128,9 @@ class Member {
     }
     source_ = std::make_unique<KafkaSource>(std::move(kafka));
     const auto tables_of = [this](const std::string& topic) { return topics_.at(topic); };
-    pipeline_ = std::make_unique<Pipeline>(declaration, *source_, lanes, tables_of, metrics,
+    PipelineObserver& observer =
+        is_unobserved() ? static_cast<PipelineObserver&>(unobserved_) : metrics;
+    pipeline_ = std::make_unique<Pipeline>(declaration, *source_, lanes, tables_of, observer,
                                            config.pipeline);
   }
 
@@ -138,6 +143,7 @@ class Member {
 
  private:
   std::map<std::string, TopicTables> topics_;
+  Unobserved unobserved_;
   std::unique_ptr<Deriving> deriving_;  // the stores' appliers wake it
   std::vector<std::unique_ptr<PgStore>> stores_;
   std::unique_ptr<KafkaSource> source_;
@@ -183,7 +189,7 @@ void run_service(const Config& config, Declaration declaration) {
     pipeline.step();
     if (Steady::now() < update_at) continue;
     member.check();
-    metrics.update(pipeline.status());
+    if (!is_unobserved()) metrics.update(pipeline.status());
     notify_alive(readiness.answer({}).body);
     update_at = Steady::now() + kUpdateEvery;
   }
