@@ -46,8 +46,9 @@ class RecountObserver {
 
 struct RecounterOptions {
   std::chrono::milliseconds every{600'000};  // from the beginning of one periodic pass to the next
-  // What a slice should hold the turn for: with its wait, batches stand still no longer than 50 ms.
-  std::chrono::milliseconds hold_goal{25};
+  // What a slice should hold the turn for: batches stand still meanwhile. Less costs more, as each
+  // slice takes some milliseconds by itself; more is seen in the stream's freshness.
+  std::chrono::milliseconds hold_goal{15};
   // How long producers may not know partitions that were added (their metadata.max.age.ms).
   std::chrono::milliseconds producers{360'000};
   // See Arrival.

@@ -87,9 +87,13 @@ struct PgRecount::Difference {
   }
 };
 
+// The turn ends with the commit, and batches must not wait for a disk: cells, fence and what comes
+// of them share one log with the batches that go by them, so a crash takes back all or none, the
+// newest first.
 bool PgRecount::take_turn(PgTransaction& transaction, std::chrono::milliseconds patience) {
   transaction.run_sql({"bound the wait for a turn", ""},
-                      "set local lock_timeout = " + std::to_string(patience.count()));
+                      "set local synchronous_commit = off; set local lock_timeout = " +
+                          std::to_string(patience.count()));
   try {
     transaction.run("take_turn", {});
     return true;

@@ -140,7 +140,7 @@ void Recounter::count(Work& work) {
 
 void Recounter::commit_slice() {
   if (!rules_.has(Rule::kFloorFirst)) slice_->slice.snapshot.restart = source_.restart();
-  target_.commit(true, [&](Stored& stored) {
+  target_.commit(false, [&](Stored& stored) {
     if (rules_.has(Rule::kFloorEnded)) raise_floor(stored);
     if (!rules_.has(Rule::kFloor)) slice_->slice.snapshot.restart = Lsn(0);
     carry_out(stored, slice_->slice, rules_);
