@@ -25,6 +25,11 @@ POSTGRES = {"shared_buffers": "2GB", "max_wal_size": "16GB", "checkpoint_timeout
 # would come when the first is through.
 REBALANCE_DELAY_MS = 1500
 
+# The reposts are not there: the topics are generated, and counted from zero.
+RECOUNT_OFF = "enabled = false"
+# Rules are declared only where there is something to recount and derive from. No pass is due.
+RECOUNT_NEVER = "every_ms = 3600000"
+
 
 @dataclasses.dataclass(frozen=True)
 class Topic:
@@ -136,6 +141,8 @@ class Bed:
         config = self.config(name, {"public.reposts": "none"}, 0, derive=derive)
         run([self.binary, "migrate", "--config", config, "--run-role", RUN_ROLE],
             "tidemark migrate", timeout_s=120)
+        if derive:
+            self.postgres.execute(_SETTLED, {"users": rows}, dbname=name)
         self._templates.add(name)
         return name
 
@@ -174,9 +181,8 @@ migrate_connection = "{self.postgres.dsn(database, MIGRATE_ROLE)}"
 [schemas]
 path = "{os.path.join(REPO, "schemas")}"
 
-# The source tables are not there: the topics are generated, and counted from zero.
 [recount]
-enabled = false
+{RECOUNT_NEVER if derive else RECOUNT_OFF}
 
 [derive]
 {derive}
@@ -211,6 +217,17 @@ listen = "127.0.0.1:{port}"
                               f"suspect, {parked} records are parked")
         return cells
 
+
+# As after the first pass and the first sweeps; every user has a profile with a step or two to go.
+_SETTLED = """
+insert into users (user_id, is_current, handle, handle_lc, name, txhash, created_at, updated_at)
+select n, true, 'u' || n, 'u' || n, 'name', '0x' || n, now(), now()
+  from generate_series(1, %(users)s) as n;
+analyze users;
+delete from tidemark.suspect_ranges; delete from tidemark.dirty;
+update tidemark.turn set started = true, pass_at = now();
+update tidemark.sweeps set requested = false, begun_at = now(), ended_at = now(), phase = null,
+                           at = null"""
 
 _DIFFERENT = """
 select count(*), count(*) filter (where coalesce(found, 0) <> coalesce(n, 0)) from (

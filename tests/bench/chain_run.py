@@ -28,6 +28,7 @@ class ChainRun:
     apply_s: float       # sum over the batches
     rss_mib: list[tuple[float, float]]  # (seconds since the start, largest member)
     others_s: float      # CPU of what is none of ours: how busy the machine was
+    dirty: int           # users who wait to be derived, when every count is right
 
     @property
     def rate(self) -> float:
@@ -103,6 +104,8 @@ def _measure(bed: Bed, database: str, topic: Topic, group: list, env, started) -
     all_after, cpu = figures.all_cpu_seconds(), figures.minus(cpu_of_all(bed, group), before)
     cursor.execute("select pg_current_wal_insert_lsn() - %s::pg_lsn", (wal_from,))
     (wal_bytes,) = cursor.fetchone()
+    cursor.execute("select count(*) from tidemark.dirty")
+    (dirty,) = cursor.fetchone()
     watch.close()
     if not env or UNOBSERVED not in env:
         _wait_for_metrics(group, topic.events)
@@ -112,7 +115,7 @@ def _measure(bed: Bed, database: str, topic: Topic, group: list, env, started) -
         batches=_sum(group, "tidemark_batch_rows_count"),
         rows=_sum(group, "tidemark_batch_rows_sum"),
         apply_s=_sum(group, "tidemark_apply_seconds_sum"), rss_mib=rss,
-        others_s=all_after - all_before - sum(cpu.values()))
+        others_s=all_after - all_before - sum(cpu.values()), dirty=dirty)
 
 
 def _demand_alive(group: list, now: float) -> None:
@@ -170,6 +173,8 @@ def describe(run: ChainRun, cores: int) -> None:
     say("  threads of the member: " + ", ".join(
         f"{name} {seconds:.2f}" for name, seconds in sorted(run.threads.items(), key=_largest)
         if seconds >= 0.05))
+    if run.dirty:
+        say(f"  {run.dirty:,} users wait to be derived")
     say(f"  memory of the member: at most {run.rss_max:.0f} MiB, {run.rss_end:.0f} MiB at the end")
     say(f"  bound by {bound(run, cores)}")
 
