@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from .process import StackError
 
-_TIMEOUT_MS = 10_000
+_TIMEOUT_MS = 30_000  # for a busy machine: a broker answers within milliseconds
 _RETRY_S = 0.05
 _PRODUCER, _CONSUMER = 0, 1
 _CONF_OK = 0

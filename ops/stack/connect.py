@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import time
 import urllib.error
 import urllib.request
 
@@ -11,9 +12,10 @@ from .kafka import Kafka
 from .postgres import Postgres
 from .process import Process, StackError, wait_until
 
-_READY_S_MAX = 90
-_RUNNING_S_MAX = 60
-_REST_S_MAX = 30
+_READY_S_MAX = 180
+_RUNNING_S_MAX = 120
+_REST_S_MAX = 60
+_STALE_S_MAX = 20  # after a restart the worker may tell the state before it for so long
 
 _SETTINGS = {
     "group.id": "connect",
@@ -33,10 +35,14 @@ _SETTINGS = {
     "producer.metadata.max.age.ms": "1000",
     "plugin.discovery": "service_load",
     # A killed worker holds its tasks until its session ends, and by default five minutes longer.
-    "session.timeout.ms": "3000",
+    "session.timeout.ms": "6000",
     "heartbeat.interval.ms": "1000",
     "scheduled.rebalance.max.delay.ms": "0",
 }
+
+
+class _Busy(StackError):
+    """The worker's group rebalances: the same call works in a moment."""
 
 
 class Connect:
@@ -80,12 +86,17 @@ class Connect:
 
     def create_connector(self, name: str, config: dict[str, str]) -> None:
         """Creates the connector, or changes its configuration, and waits until its task runs."""
-        wait_until(lambda: self._put(name, config), _RUNNING_S_MAX, f"connector {name} accepted")
+        wait_until(lambda: self._taken("PUT", f"/connectors/{name}/config", config), _RUNNING_S_MAX,
+                   f"connector {name} accepted")
         self.wait_running(name)
 
-    def wait_running(self, name: str, timeout_s: float = _RUNNING_S_MAX) -> None:
-        """Waits until the connector and all its tasks run; raises with a failed one's trace."""
-        wait_until(lambda: self._is_running(name), timeout_s, f"the connector {name} running")
+    def wait_running(self, name: str, timeout_s: float = _RUNNING_S_MAX,
+                     stale_s: float = 0) -> None:
+        """Waits until the connector and all its tasks run; raises with a failed one's trace, once
+        it is told for longer than `stale_s`."""
+        believed = time.monotonic() + stale_s
+        wait_until(lambda: self._is_running(name, believed), timeout_s,
+                   f"the connector {name} running")
 
     def status(self, name: str) -> dict | None:
         """The connector's state and its tasks' as REST says it; None when it is not known (yet)."""
@@ -93,12 +104,14 @@ class Connect:
 
     def restart_connector(self, name: str) -> None:
         """Restarts the connector and its failed tasks."""
-        self.rest("POST", f"/connectors/{name}/restart?includeTasks=true&onlyFailed=false")
-        self.wait_running(name)
+        path = f"/connectors/{name}/restart?includeTasks=true&onlyFailed=false"
+        wait_until(lambda: self._taken("POST", path), _RUNNING_S_MAX, f"restart of {name} accepted")
+        self.wait_running(name, stale_s=_STALE_S_MAX)
 
     def delete_connector(self, name: str) -> None:
         """Deletes it; the slot and the publication stay in Postgres."""
-        self.rest("DELETE", f"/connectors/{name}", absent=(404,))
+        wait_until(lambda: self._taken("DELETE", f"/connectors/{name}", absent=(404,)),
+                   _RUNNING_S_MAX, f"connector {name} given up")
         wait_until(lambda: self.status(name) is None, _RUNNING_S_MAX, f"end of connector {name}")
 
     def rest(self, method: str, path: str, body: object = None, absent: tuple[int, ...] = ()):
@@ -115,18 +128,29 @@ class Connect:
             if problem.code in absent:
                 return None
             detail = problem.read().decode("utf-8", "replace")[:2000]
-            raise StackError(f"Connect: {method} {path}: {problem.code} {detail}") from None
+            kind = _Busy if problem.code == 409 else StackError
+            raise kind(f"Connect: {method} {path}: {problem.code} {detail}") from None
 
-    def _put(self, name: str, config: dict[str, str]):
-        return self.rest("PUT", f"/connectors/{name}/config", config, absent=(409,))
+    def _taken(self, method: str, path: str, body: object = None,
+               absent: tuple[int, ...] = ()) -> bool:
+        """One REST call that changes something; False when it is to be made again."""
+        try:
+            self.rest(method, path, body, absent)
+            return True
+        except (_Busy, OSError):
+            return False
 
-    def _is_running(self, name: str) -> bool:
-        status = self.status(name)
+    def _is_running(self, name: str, believed: float) -> bool:
+        """Raises for what has failed, from the time `believed` on."""
+        try:
+            status = self.status(name)
+        except OSError:
+            return False
         if status is None or not status["tasks"]:
             return False
         parts = [status["connector"], *status["tasks"]]
         for part in parts:
-            if part["state"] == "FAILED":
+            if part["state"] == "FAILED" and time.monotonic() >= believed:
                 raise StackError(f"the connector {name} failed: {part.get('trace', '')[:3000]}")
         return all(part["state"] == "RUNNING" for part in parts)
 

@@ -9,7 +9,8 @@ from . import java, ports
 from .client import Client
 from .process import Process, run, wait_until
 
-_READY_S_MAX = 90
+_READY_S_MAX = 180
+_LISTED_S_MAX = 60
 _PARTITIONS = 6
 _SCRAM = "SCRAM-SHA-512"
 
@@ -27,7 +28,7 @@ _SETTINGS = {
     "share.coordinator.state.topic.replication.factor": "1",
     "share.coordinator.state.topic.min.isr": "1",
     # A killed broker may register again only when its old session is over.
-    "broker.session.timeout.ms": "2000",
+    "broker.session.timeout.ms": "5000",
     "broker.heartbeat.interval.ms": "500",
     "group.initial.rebalance.delay.ms": "0",
     "group.min.session.timeout.ms": "1000",
@@ -112,17 +113,17 @@ class Kafka:
                      configs: dict[str, str] | None = None) -> None:
         """Creates a topic and waits until the broker lists it."""
         self.client.create_topic(name, partitions, configs)
-        wait_until(lambda: self.client.partitions(name) == partitions, 20, f"the topic {name}")
+        wait_until(lambda: self.client.partitions(name) == partitions, _LISTED_S_MAX, f"the topic {name}")
 
     def delete_topic(self, name: str) -> None:
         """Deletes a topic and waits until the broker no longer lists it."""
         self.client.delete_topic(name)
-        wait_until(lambda: self.client.partitions(name) == 0, 20, f"the end of the topic {name}")
+        wait_until(lambda: self.client.partitions(name) == 0, _LISTED_S_MAX, f"the end of the topic {name}")
 
     def alter_partitions(self, name: str, partitions: int) -> None:
         """Raises a topic's number of partitions and waits until the broker lists them."""
         self.client.alter_partitions(name, partitions)
-        wait_until(lambda: self.client.partitions(name) == partitions, 20, f"partitions of {name}")
+        wait_until(lambda: self.client.partitions(name) == partitions, _LISTED_S_MAX, f"partitions of {name}")
 
     def end_offsets(self, topic: str) -> dict[int, int]:
         """The next offset of each partition; empty when there is no such topic."""

@@ -13,14 +13,15 @@ from . import ports
 from .process import Process, StackError, run
 
 _USER = "postgres"
-_READY_S_MAX = 60
+_READY_S_MAX = 180
+_CONNECT_S_MAX = 60
 _XID_STEP = 2_000_000_000
 _XIDS_PER_SEGMENT = 1 << 20
 
 _SETTINGS = {
     "listen_addresses": ports.HOST,
     "wal_level": "logical",
-    "max_connections": "100",
+    "max_connections": "300",
     "max_prepared_transactions": "20",
     "max_wal_senders": "10",
     "max_replication_slots": "10",
@@ -90,7 +91,7 @@ class Postgres:
 
     def connect(self, dbname: str = "postgres", user: str = _USER, *, autocommit: bool = True):
         """A psycopg2 connection."""
-        connection = psycopg2.connect(self.dsn(dbname, user), connect_timeout=10)
+        connection = psycopg2.connect(self.dsn(dbname, user), connect_timeout=_CONNECT_S_MAX)
         connection.autocommit = autocommit
         return connection
 

@@ -136,7 +136,7 @@ def tail(path: str, lines: int = _TAIL_LINES) -> str:
         return ""
 
 
-def run(argv: list[str], what: str, *, timeout_s: float = 60, stdin: str | None = None,
+def run(argv: list[str], what: str, *, timeout_s: float = 180, stdin: str | None = None,
         env: dict[str, str] | None = None, user: str | None = None) -> str:
     """Runs a command to its end and returns its output; raises with that output when it fails."""
     as_user = _identity(user if os.geteuid() == 0 else None)
