@@ -134,8 +134,9 @@ struct ApplyResult {
   ApplyOutcome outcome = ApplyOutcome::kApplied;
   std::size_t rows_written = 0;
   std::size_t negative_cells = 0;
-  std::size_t skipped_changes = 0;  // contributions that a recount had counted already (F1)
-  std::size_t suspects = 0;         // cells and ranges that the batch names
+  std::size_t skipped_changes = 0;   // contributions that a recount had counted already (F1)
+  std::size_t suspects = 0;          // cells and ranges that the batch names
+  std::size_t below_checkpoint = 0;  // keys that marked nobody dirty for a rule (C5)
 };
 
 // Carries out deltas in Postgres. One connection and one thread each. Throws WorldError; after one,

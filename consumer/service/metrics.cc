@@ -151,6 +151,10 @@ struct Metrics::Impl {
           .Help("Since the last pass over everything ended; absent: none did.")
           .Register(*registry);
 
+  prometheus::Counter& below_checkpoint =
+      counter("tidemark_below_checkpoint_total",
+              "Rows that made nobody dirty for a rule, as they stand at or below its checkpoint "
+              "(rule C5).");
   prometheus::Counter& fence_skips =
       counter("tidemark_fence_skipped_total",
               "Contributions skipped as a recount had counted them already (rule F1).");
@@ -263,6 +267,7 @@ void Metrics::on_applied(const Delta& delta, const ApplyResult& result, const Ba
   impl_->suspects.Increment(static_cast<double>(
       delta.suspect_cells.size() + delta.suspect_ranges.size() + result.negative_cells));
   impl_->fence_skips.Increment(static_cast<double>(result.skipped_changes));
+  impl_->below_checkpoint.Increment(static_cast<double>(result.below_checkpoint));
   impl_->batch_rows.Observe(static_cast<double>(result.rows_written));
   impl_->note_batch(delta, notes);
   impl_->note_freshness(delta, notes);

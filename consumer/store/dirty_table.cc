@@ -144,10 +144,10 @@ std::size_t mark_users(PgTransaction& transaction, const Declaration& declaratio
       .affected();
 }
 
-std::size_t add_marks(PgTransaction& transaction, const Declaration& declaration,
-                      const Delta& delta) {
+Marked add_marks(PgTransaction& transaction, const Declaration& declaration, const Delta& delta) {
   request_sweeps(transaction, declaration, delta.sweeps);
-  if (delta.dirty.empty()) return 0;
+  Marked marked;
+  if (delta.dirty.empty()) return marked;
   const std::vector<RuleState> states = read_rules(transaction, declaration);
   std::vector<UserMark> marks;
   for (const DirtyKeys& dirty : delta.dirty) {
@@ -157,12 +157,13 @@ std::size_t add_marks(PgTransaction& transaction, const Declaration& declaration
     for (std::size_t i = 0; i < dirty.keys.size(); ++i) {
       if (!state.checkpoint || dirty.blocks[i] > *state.checkpoint) above.push_back(dirty.keys[i]);
     }
+    marked.below_checkpoint += dirty.keys.size() - above.size();
     for (const std::int64_t user :
          users_of(transaction, declaration, dirty.rule, dirty.source, above)) {
       marks.emplace_back(user, dirty.rule);
     }
   }
-  const std::size_t marked = mark_users(transaction, declaration, marks, false);
+  marked.users = mark_users(transaction, declaration, marks, false);
   if (!marks.empty()) forget_corrections(transaction, declaration, marks);
   return marked;
 }

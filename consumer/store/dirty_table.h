@@ -44,10 +44,14 @@ std::vector<std::int64_t> users_of(PgTransaction& transaction, const Declaration
 std::size_t mark_users(PgTransaction& transaction, const Declaration& declaration,
                        std::vector<UserMark> marks, bool swept);
 
+struct Marked {
+  std::size_t users = 0;             // that weren't
+  std::size_t below_checkpoint = 0;  // keys left out, each for one rule
+};
+
 // A batch's marks: what is at or below its rule's checkpoint is left out. To be called after
-// rule F2's wait, so that who derives sees the change behind a mark. Gives as mark_users.
-std::size_t add_marks(PgTransaction& transaction, const Declaration& declaration,
-                      const Delta& delta);
+// rule F2's wait, so that who derives sees the change behind a mark.
+Marked add_marks(PgTransaction& transaction, const Declaration& declaration, const Delta& delta);
 
 // Has rules swept: whom they concern can't be told.
 void request_sweeps(PgTransaction& transaction, const Declaration& declaration,

@@ -325,16 +325,17 @@ ApplyResult PgStore::apply(const Delta& delta) {
   announce(transaction, declaration_, delta, fenced, upserted.values);
   book_skipped(transaction, delta, fenced.skipped);
   park(transaction, delta.parked);
-  const std::size_t marked = add_marks(transaction, declaration_, delta);
+  const Marked marked = add_marks(transaction, declaration_, delta);
   TIDEMARK_KILL_POINT("X5");
   transaction.commit();
-  if (marked > 0 && on_marked_) on_marked_();
+  if (marked.users > 0 && on_marked_) on_marked_();
   std::size_t rows = 0;
   for (const AggregateDelta& aggregate : delta.aggregates) rows += aggregate.rows();
   return {.rows_written = rows,
           .negative_cells = new_negative,
           .skipped_changes = fenced.skipped_changes,
-          .suspects = delta.suspect_cells.size() + delta.suspect_ranges.size()};
+          .suspects = delta.suspect_cells.size() + delta.suspect_ranges.size(),
+          .below_checkpoint = marked.below_checkpoint};
 }
 
 WalPositions PgStore::wal_positions() {

@@ -91,8 +91,10 @@ ROWS = [
     ]),
     ("What is not counted at once", 8, [
         ("timeseries", 8, "Passed over",
-         "Records rightly passed over, by reason; duplicate: Debezium sent them again.", "cps",
-         [(rate("records_skipped_total", "reason"), "{{reason}}")], {}),
+         "Records rightly passed over, by reason; duplicate: Debezium sent them again; below a rule's checkpoint: counted, "
+         "and nobody is derived again.", "cps",
+         [(rate("records_skipped_total", "reason"), "{{reason}}"),
+          (rate("below_checkpoint_total"), "below a checkpoint")], {}),
         ("timeseries", 8, "Suspects",
          "Cells and ranges to be recounted; contributions that a recount had counted already.", "cps",
          [(rate("suspects_total"), "suspects"), (rate("fence_skipped_total"), "skipped by fences")], {}),

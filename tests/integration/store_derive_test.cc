@@ -36,6 +36,7 @@ TEST_F(StoreDerive, ARowAtTheCheckpointMarksNobodyAndOneAboveItOrWithoutABlockDo
   mark("m", {2}, 51);
   mark("m", {3});
   EXPECT_EQ(sql(kDirty), "2|m,3|m");
+  EXPECT_EQ(store_.apply(dirty("m", {4, 5}, 49)).below_checkpoint, 2U) << "is told";
 }
 
 TEST_F(StoreDerive, MigrateBeginsFromNowAndKeepsACheckpointThatIsThere) {

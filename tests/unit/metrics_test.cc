@@ -30,7 +30,9 @@ Delta some_delta() {
 TEST(Metrics, CountWhatWasApplied) {
   Metrics metrics("1.2.3", "abcdef");
   metrics.on_applied(some_delta(), {ApplyOutcome::kApplied, 4, 1}, kNotes);
-  metrics.on_applied(some_delta(), {ApplyOutcome::kApplied, 4, 0}, kNotes);
+  metrics.on_applied(some_delta(),
+                     {.outcome = ApplyOutcome::kApplied, .rows_written = 4, .below_checkpoint = 5},
+                     kNotes);
   const std::string text = metrics.text();
   EXPECT_THAT(text, HasSubstr("tidemark_records_total 20\n"));
   EXPECT_THAT(text, HasSubstr("tidemark_changes_total 12\n"));
@@ -38,6 +40,7 @@ TEST(Metrics, CountWhatWasApplied) {
   EXPECT_THAT(text, HasSubstr("tidemark_records_skipped_total{reason=\"duplicate\"} 4\n"));
   EXPECT_THAT(text, HasSubstr("tidemark_parked_total{code=\"bad_json\"} 2\n"));
   EXPECT_THAT(text, HasSubstr("tidemark_suspects_total 3\n"));
+  EXPECT_THAT(text, HasSubstr("tidemark_below_checkpoint_total 5\n"));
   EXPECT_THAT(text, HasSubstr("tidemark_batch_rows_sum 8\n"));
   EXPECT_THAT(text, HasSubstr("tidemark_apply_seconds_count 2\n"));
   EXPECT_THAT(text, HasSubstr("version=\"1.2.3\""));
