@@ -4,6 +4,7 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
+#include <chrono>
 
 #include "consumer/service/command_setup.h"
 #include "consumer/service/config.h"
@@ -29,12 +30,13 @@ RuleIndex named_rule(const Declaration& declaration, const std::string& name) {
 // False when a stop was asked for.
 bool walk(PgDerive& store, RuleIndex rule, std::optional<std::int64_t> above, std::size_t& marked) {
   Progress progress;
+  const auto begun = std::chrono::steady_clock::now();
   std::optional<WalkPlace> place = WalkPlace{};
   while (place && !stop_was_asked()) {
     const PgDerive::Walked walked = store.walk(rule, *place, above);
     marked += walked.marked;
     place = walked.next;
-    progress.say(fmt::format("{} users marked", marked));
+    progress.say(fmt::format("{} users marked, {:.0f}/s", marked, rate_of(marked, begun)));
   }
   progress.end();
   return !place;

@@ -41,6 +41,13 @@ double rate_of(std::uint64_t done, Steady::time_point begun) {
   return seconds > 0 ? static_cast<double>(done) / seconds : 0;
 }
 
+std::string time_left_text(std::uint64_t done, std::uint64_t left, Steady::time_point begun) {
+  const double rate = rate_of(done, begun);
+  if (rate < 1 || left == 0) return {};
+  const auto seconds = static_cast<std::int64_t>(static_cast<double>(left) / rate);
+  return fmt::format(", {} left", duration_text(std::chrono::seconds(seconds)));
+}
+
 std::string duration_text(std::chrono::seconds duration) {
   const auto seconds = duration.count();
   if (seconds >= 3600) return fmt::format("{} h {:02} min", seconds / 3600, seconds / 60 % 60);

@@ -27,5 +27,8 @@ class Progress {
 double rate_of(std::uint64_t done, std::chrono::steady_clock::time_point begun);
 // "2 h 05 min", "5 min 20 s", "12 s".
 std::string duration_text(std::chrono::seconds duration);
+// ", 12 s left" at the rate since then; empty while nothing can be said of it.
+std::string time_left_text(std::uint64_t done, std::uint64_t left,
+                           std::chrono::steady_clock::time_point begun);
 
 }  // namespace tidemark

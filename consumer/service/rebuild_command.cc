@@ -33,7 +33,7 @@ constexpr milliseconds kEndsPatience{10'000};
 constexpr milliseconds kReadPatience{200};
 constexpr milliseconds kRetryFirst{100};
 constexpr milliseconds kRetryLongest{2'000};
-constexpr std::size_t kBatchRecords = 50'000;
+constexpr std::size_t kBatchRecords = 50'000;  // or fewer, if [batch] says so
 constexpr std::size_t kBatchBytes = 64 * 1024 * 1024;
 
 struct Totals {
@@ -75,6 +75,7 @@ class Rebuild {
   std::string progress() const;
 
   RebuildCommand command_;
+  std::size_t batch_records_;
   Topics topics_;
   KafkaOptions kafka_;
   EndOffsets end_offsets_;
@@ -93,6 +94,7 @@ class Rebuild {
 Rebuild::Rebuild(const Config& config, const Declaration& declaration,
                  const RebuildCommand& command)
     : command_(command),
+      batch_records_(std::min(kBatchRecords, config.pipeline.batch.records_max)),
       topics_(resolve_topics(config.topics, declaration)),
       kafka_(kafka_beside_group(config, topics_)),
       end_offsets_(kafka_),
@@ -147,7 +149,7 @@ bool Rebuild::read() {
     if (stop_was_asked()) return false;
     const auto record = reader.next(kReadPatience);
     if (record && !feed_.take(*record, tables_[record->slot], fold_)) ++bad_in_batch_;
-    if (fold_.records() >= kBatchRecords || fold_.bytes() >= kBatchBytes) store();
+    if (fold_.records() >= batch_records_ || fold_.bytes() >= kBatchBytes) store();
     if (!record || fold_.empty()) said_.say(progress());
   }
   store();
@@ -172,18 +174,14 @@ void Rebuild::store() {
 }
 
 std::string Rebuild::progress() const {
-  std::int64_t left = 0;
+  std::uint64_t left = 0;
   for (const RebuildPart& part : parts_) {
-    left +=
-        std::max<std::int64_t>(0, part.end.value - std::max<std::int64_t>(0, part.at.next.value));
+    left += static_cast<std::uint64_t>(
+        std::max<std::int64_t>(0, part.end.value - std::max<std::int64_t>(0, part.at.next.value)));
   }
-  const double rate = rate_of(totals_.records, begun_);
-  std::string text = fmt::format("{} records, {:.0f}/s, {} left", totals_.records, rate, left);
-  if (rate >= 1) {
-    const auto seconds = static_cast<std::int64_t>(static_cast<double>(left) / rate);
-    text += ", " + duration_text(std::chrono::seconds(seconds));
-  }
-  return text;
+  return fmt::format("{} of {} records, {:.0f}/s{}", totals_.records, totals_.records + left,
+                     rate_of(totals_.records, begun_),
+                     time_left_text(totals_.records, left, begun_));
 }
 
 ExitCode in_place(const Config& config, const Declaration& declaration,

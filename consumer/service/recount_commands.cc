@@ -49,7 +49,7 @@ ExitCode recount_keys(Recounting& recounting, PgRecount& store, AggregateIndex a
   return done ? ExitCode::kOk : ExitCode::kTryAgain;
 }
 
-ExitCode recount_whole(Recounting& recounting, PgRecount& store,
+ExitCode recount_whole(Recounting& recounting, PgRecount& store, std::uint64_t all,
                        const std::vector<AggregateIndex>& aggregates) {
   const Pass pass = store.begin_pass("command", aggregates);
   const auto begun = Steady::now();
@@ -57,8 +57,10 @@ ExitCode recount_whole(Recounting& recounting, PgRecount& store,
   PassState state;
   const bool done = wait_until(recounting, [&] {
     state = store.state_of(pass);
-    progress.say(fmt::format("{} rows in {} slices, {:.0f} rows/s, {} cells written", state.cells,
-                             state.slices, rate_of(state.cells, begun), state.corrected));
+    progress.say(fmt::format("{} rows in {} slices, {:.0f} rows/s{}; {} cells written", state.cells,
+                             state.slices, rate_of(state.cells, begun),
+                             time_left_text(state.cells, all - std::min(all, state.cells), begun),
+                             state.corrected));
     return state.ended;
   });
   progress.end();
@@ -108,7 +110,9 @@ ExitCode recount_command(const CommonOptions& common, const RecountCommand& comm
                                 .source = source_options(config)});
   if (!command.keys.empty())
     return recount_keys(recounting, store, aggregates.front(), command.keys);
-  return recount_whole(recounting, store, aggregates);
+  const std::uint64_t all =
+      Admin(pg_options(config, Role::kService)).estimated_rows(declaration, aggregates);
+  return recount_whole(recounting, store, all, aggregates);
 }
 
 ExitCode drift_list_command(const CommonOptions& common, const DriftListCommand& command) {

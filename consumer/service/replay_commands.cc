@@ -241,15 +241,11 @@ std::string Replay::progress() const {
     all += distance(part.first, part.end);
     left += distance(std::max(part.next, part.first), part.end);
   }
-  const double rate = rate_of(totals_.records, begun_);
   const double part =
       all == 0 ? 100 : 100 * static_cast<double>(all - left) / static_cast<double>(all);
-  std::string text = fmt::format("{:.1f} % of {} offsets, {:.0f} records/s", part, all, rate);
-  if (rate >= 1) {
-    const std::chrono::seconds time(static_cast<std::int64_t>(static_cast<double>(left) / rate));
-    text += ", " + duration_text(time) + " left";
-  }
-  return text + fmt::format("; {} cells suspect, {} bad records", totals_.cells, totals_.bad);
+  return fmt::format("{:.1f} % of {} offsets, {:.0f} records/s{}; {} cells suspect, {} bad records",
+                     part, all, rate_of(totals_.records, begun_),
+                     time_left_text(totals_.records, left, begun_), totals_.cells, totals_.bad);
 }
 
 }  // namespace

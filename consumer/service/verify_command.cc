@@ -24,6 +24,7 @@
 #include "consumer/service/postgres.h"
 #include "consumer/service/progress.h"
 #include "consumer/service/service.h"
+#include "consumer/store/admin.h"
 #include "consumer/store/pg_verify.h"
 
 namespace tidemark {
@@ -78,6 +79,7 @@ class Verifier {
   KafkaOptions kafka_;
   EndOffsets end_offsets_;
   PgVerify store_;
+  Admin admin_;
   FoldFeed feed_;
   Progress said_;
 };
@@ -103,6 +105,7 @@ Verifier::Verifier(const Config& config, const Declaration& declaration,
       store_(declaration, {.pg = pg_options(config, Role::kService),
                            .slot = config.recount.slot,
                            .source = source_options(config)}),
+      admin_(pg_options(config, Role::kService)),
       feed_(declaration, config.pipeline.decode) {}
 
 std::optional<Outcome> Verifier::run() {
@@ -143,8 +146,10 @@ std::optional<Outcome> Verifier::look_again(Outcome first) {
 
 std::optional<Outcome> Verifier::try_once() {
   const auto begun = Steady::now();
+  const std::uint64_t all = admin_.estimated_rows(declaration_, aggregates_);
   std::optional<VerifyLook> look = store_.look(aggregates_, [&](std::uint64_t rows) {
-    said_.say(fmt::format("{} rows compared, {:.0f} rows/s", rows, rate_of(rows, begun)));
+    said_.say(fmt::format("{} rows compared, {:.0f} rows/s{}", rows, rate_of(rows, begun),
+                          time_left_text(rows, all - std::min(all, rows), begun)));
     return !stop_was_asked();
   });
   if (!look || !wait_until_sent()) return std::nullopt;

@@ -1,8 +1,11 @@
 #include "consumer/store/admin.h"
 
+#include <algorithm>
 #include <bit>
 #include <utility>
 
+#include "consumer/core/recount_sql.h"
+#include "consumer/store/array_literal.h"
 #include "consumer/store/parked_rows.h"
 #include "consumer/store/state.h"
 
@@ -35,6 +38,10 @@ constexpr const char* kListedParkedSql = R"(
 
 constexpr const char* kShownParkedSql = R"(
  where topic = $1::text and partition = $2::integer and "offset" = $3::bigint)";
+
+constexpr const char* kEstimateSql = R"(
+select coalesce(sum(greatest(c.reltuples, 0)), 0)::bigint
+  from unnest($1::text[]) as a(name) join pg_class as c on c.oid = to_regclass(a.name))";
 
 constexpr const char* kCountsSql = R"(
 select (select count(*) from tidemark.suspects), (select count(*) from tidemark.suspect_ranges),
@@ -129,6 +136,19 @@ StateCounts Admin::counts() {
           unsigned_bits(rows.integer(0, 2)), unsigned_bits(rows.integer(0, 3)),
           unsigned_bits(rows.integer(0, 4)), unsigned_bits(rows.integer(0, 5)),
           unsigned_bits(rows.integer(0, 6))};
+}
+
+std::uint64_t Admin::estimated_rows(const Declaration& declaration,
+                                    std::span<const AggregateIndex> aggregates) {
+  ArrayLiteral names;
+  for (std::uint32_t i = 0; i < declaration.aggregates.size(); ++i) {
+    const bool wanted =
+        aggregates.empty() || std::ranges::find(aggregates, AggregateIndex(i)) != aggregates.end();
+    if (wanted) names.add(quote_name(declaration.aggregates[i].name));
+  }
+  const SqlResult rows =
+      run_one(session_, {"estimate_rows", "pg_class"}, kEstimateSql, {names.take()});
+  return unsigned_bits(rows.integer(0, 0));
 }
 
 std::vector<DriftRow> drift_rows(const SqlResult& rows) {

@@ -4,9 +4,11 @@
 #include <cstddef>
 #include <cstdint>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
+#include "consumer/core/declaration.h"
 #include "consumer/core/types.h"
 #include "consumer/store/pg.h"
 
@@ -94,6 +96,9 @@ class Admin {
   std::vector<ParkedRow> list_parked(std::size_t limit, const std::optional<std::string>& topic);
   std::optional<ParkedDetail> show_parked(const TopicPartition& where, Offset offset);
   StateCounts counts();
+  // Rows of these aggregates (of all, when empty), as Postgres estimates them; 0: it doesn't.
+  std::uint64_t estimated_rows(const Declaration& declaration,
+                               std::span<const AggregateIndex> aggregates);
   // The newest `limit` rows of the drift table, newest first.
   std::vector<DriftRow> list_drift(std::size_t limit);
 

@@ -4,6 +4,9 @@ Each ends with every cell right, nothing suspect, no drift but what was made by 
 one chain.
 """
 
+import contextlib
+import os
+import re
 import signal
 import subprocess
 import time
@@ -11,11 +14,11 @@ import time
 from ops.stack import wait_until
 
 from recounts import recounting
-from world import COMMAND_S_MAX, demand
+from world import COMMAND_S_MAX, PATIENCE_S, demand
 
 SELDOM_MS = 3_600_000    # no pass comes to a replay's help
 WRONG = 5
-BATCH_S = 0.5            # a replay's batches are slowed down to this, to be stopped in its midst
+BATCH_S = 1.0            # a replay's batches are slowed down to this, to be stopped in its midst
 BATCHES_RECORDS = 6_000  # several of its batches
 
 
@@ -84,14 +87,17 @@ def stopped_and_resumed(world):
         world.sql("create trigger e2e_slow after update on tidemark.replays execute function public.e2e_slow()")
         path = world.write_config("cli", world.stack.free_port())
         command = [world.binaries.plain, "replay", "--from", "beginning", "--config", path]
-        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL,
+        screen = Terminal()
+        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=screen.side, stdin=subprocess.DEVNULL,
                               text=True) as process:
-            wait_until(lambda: read_of(world) > 0 or process.poll() is not None, 30, "the replay's first batch")
+            wait_until(lambda: (read_of(world) > 0 and " left" in screen.shown()) or process.poll() is not None, PATIENCE_S,
+                       "the replay's first batch, and on the terminal how long it still takes")
             process.send_signal(signal.SIGINT)
             begin = time.monotonic()
-            out, err = process.communicate(timeout=COMMAND_S_MAX)
+            out, _ = process.communicate(timeout=COMMAND_S_MAX)
             seconds = time.monotonic() - begin
-        demand(process.returncode == 75 and "goes on there" in out, f"ended with {process.returncode}: {out}{err}")
+        demand(process.returncode == 75 and "goes on there" in out, f"ended with {process.returncode}: {out}{screen.shown()}")
+        demand(re.search(r"\r\x1b\[K[\d.]+ % of \d+ offsets, \d+ records/s, .+ left;", screen.shown()), screen.shown())
         stopped_at = read_of(world)
         demand(stopped_at > 0, "what was read before is forgotten")
         world.sql("drop trigger e2e_slow on tidemark.replays")
@@ -99,6 +105,21 @@ def stopped_and_resumed(world):
         demand("going on at" in rest.err, f"it began anew: {rest.err}")
         verified = finish(world, load, wrong)
         return f"stopped within {seconds:.1f} s after {stopped_at} records; then {said(rest)}; {verified}"
+
+
+class Terminal:
+    """What a command that takes it for its standard error shows on a terminal. `side` is its end."""
+
+    def __init__(self):
+        self._ours, self.side = os.openpty()
+        os.set_blocking(self._ours, False)
+        self._seen = b""
+
+    def shown(self):
+        with contextlib.suppress(BlockingIOError):
+            while part := os.read(self._ours, 1 << 16):
+                self._seen += part
+        return self._seen.decode("utf-8", "replace")
 
 
 def read_of(world):

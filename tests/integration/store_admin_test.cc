@@ -42,6 +42,16 @@ class StoreAdmin : public StoreTest {
   std::vector<Claimed> claimed_;
 };
 
+TEST_F(StoreAdmin, RowsAreEstimatedOnceATableIsAnalyzed) {
+  const std::vector<AggregateIndex> users{AggregateIndex(kUsers)};
+  EXPECT_EQ(admin_.estimated_rows(declaration_, users), 0U);
+  sql("insert into public.aggregate_user (user_id) select generate_series(1, 70);"
+      "insert into public.aggregate_playlist (playlist_id) select generate_series(1, 5);"
+      "analyze public.aggregate_user, public.aggregate_playlist");
+  EXPECT_EQ(admin_.estimated_rows(declaration_, users), 70U);
+  EXPECT_EQ(admin_.estimated_rows(declaration_, {}), 75U);
+}
+
 TEST_F(StoreAdmin, ProgressOfEachPartition) {
   Delta delta = DeltaBuilder(declaration_).advance(Epoch(1), -1, 42).build();
   delta.advances[0].mark.position = Position{std::nullopt, Lsn(9)};
