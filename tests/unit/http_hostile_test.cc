@@ -1,7 +1,9 @@
 // Whatever clients do, a probe is answered within a second: else a member that counts is restarted.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/resource.h>
 
+#include <algorithm>
 #include <chrono>
 #include <random>
 #include <string>
@@ -14,18 +16,30 @@ namespace tidemark {
 namespace {
 
 using std::chrono::steady_clock;
+using ::testing::AllOf;
 using ::testing::AnyOf;
+using ::testing::Gt;
+using ::testing::HasSubstr;
+using ::testing::Not;
+using ::testing::SizeIs;
 using ::testing::StartsWith;
 
 constexpr std::chrono::seconds kProbePatience{1};
+constexpr int kTries = 5;
 constexpr std::size_t kMetricsBytes = 1'000'000;  // more than a socket takes at once
 
 class HttpHostile : public ::testing::Test {
  protected:
+  // What clients keep us from lasts as long as they do: it is seen at each try. A machine that is
+  // busy is so for a moment.
   void expect_alive(const std::string& beside) const {
-    const auto begin = steady_clock::now();
-    EXPECT_THAT(ask(server_.port(), "GET /livez"), StartsWith("HTTP/1.1 200")) << beside;
-    EXPECT_LT(steady_clock::now() - begin, kProbePatience) << beside;
+    auto soonest = steady_clock::duration::max();
+    for (int i = 0; i < kTries && soonest >= kProbePatience; ++i) {
+      const auto begin = steady_clock::now();
+      ASSERT_THAT(ask(server_.port(), "GET /livez"), StartsWith("HTTP/1.1 200")) << beside;
+      soonest = std::min(soonest, steady_clock::now() - begin);
+    }
+    EXPECT_LT(soonest, kProbePatience) << beside;
   }
 
   HttpServer server_{{},
@@ -51,12 +65,16 @@ TEST_F(HttpHostile, ClientsThatSendTheirHeadersSlowly) {
   }
 }
 
-TEST_F(HttpHostile, HundredsOfConnectionsThatSayNothing) {
+TEST_F(HttpHostile, AThousandConnectionsThatSayNothing) {
+  rlimit files{};
+  ASSERT_EQ(getrlimit(RLIMIT_NOFILE, &files), 0);
+  files.rlim_cur = std::min<rlim_t>(files.rlim_max, 4096);  // both ends are here
+  ASSERT_EQ(setrlimit(RLIMIT_NOFILE, &files), 0);
   std::vector<HttpClient> silent;
-  for (int i = 0; i < 600; ++i) {
+  for (int i = 0; i < 1'000; ++i) {
     silent.emplace_back(server_.port());
     ASSERT_TRUE(silent.back().connected()) << i;
-    if (i % 60 == 59) expect_alive(std::to_string(i) + " connections");
+    if (i % 100 == 99) expect_alive(std::to_string(i) + " connections");
   }
 }
 
@@ -90,9 +108,8 @@ TEST_F(HttpHostile, RequestsThatMakeMuchWork) {
   std::string ranges = "Range: bytes=0-0";
   while (ranges.size() < 8000) ranges += ",0-";
   EXPECT_LT(ask(server_.port(), "GET /metrics", ranges + "\r\n").size(), kMetricsBytes + 2000);
-  const auto begin = steady_clock::now();
-  ask(server_.port(), "GET /metrics", "Accept-Encoding: br, gzip\r\n");
-  EXPECT_LT(steady_clock::now() - begin, kProbePatience) << "is compressed";
+  EXPECT_THAT(ask(server_.port(), "GET /metrics", "Accept-Encoding: br, gzip\r\n"),
+              AllOf(SizeIs(Gt(kMetricsBytes)), Not(HasSubstr("Content-Encoding"))));
   expect_alive("ranges");
 }
 
