@@ -78,7 +78,7 @@ class Cutover(World):
         command = [f"{self.server.postgres.bin}/psql", "-X", "-d", self.dsn, "-f", f"sql/cutover/{name}"]
         for key, value in variables.items():
             command += ["-v", f"{key}={value}"]
-        ended = subprocess.run(command, cwd=REPO, input=answer, capture_output=True, text=True, timeout=60, check=False)
+        ended = subprocess.run(command, cwd=REPO, input=answer, capture_output=True, text=True, timeout=180, check=False)
         self.assertEqual(0, ended.returncode, ended.stderr)
         return ended.stdout
 

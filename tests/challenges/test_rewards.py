@@ -9,6 +9,7 @@ from world import INDEXES, REWARDS, World, files, read
 
 AT = datetime.datetime(2024, 5, 1, 12)
 HOUR = datetime.timedelta(hours=1)
+PATIENCE_S = 120  # for a slow machine
 
 
 class Rewarding(World):
@@ -217,13 +218,13 @@ class Meeting(Rewarding):
         thread = threading.Thread(target=run)
         thread.start()
         waited = False
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + PATIENCE_S
         while not done and not waited and time.monotonic() < deadline:
             waited = bool(self.sql("select 1 from pg_stat_activity "
                                    "where application_name = 'second' and wait_event = 'advisory'"))
             time.sleep(0.005)
         one.commit()
-        thread.join(20)
+        thread.join(PATIENCE_S)
         self.assertTrue(done)
         return waited
 

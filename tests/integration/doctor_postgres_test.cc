@@ -26,7 +26,7 @@ using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 
-constexpr std::chrono::seconds kSlotPatience{20};
+constexpr std::chrono::seconds kSlotPatience{60};
 
 // Reads a slot as Debezium does, until it goes.
 class SlotReader {

@@ -26,7 +26,7 @@ using testing::IsEmpty;
 using testing::Not;
 using testing::Pair;
 
-constexpr seconds kPatience{20};
+constexpr seconds kPatience{120};  // only a hang takes so long
 
 KafkaOptions of(const MockKafka& kafka, std::vector<std::string> topics,
                 const KafkaProperties& more = {}) {

@@ -161,9 +161,16 @@ TEST_F(StoreDerive, AClaimThatTakesLongIsFollowedByASmallerOneSoThatTheStreamDoe
       " public.user_challenges for each row execute function public.dawdle()");
   for (const int user : {1, 2, 3, 4, 5, 6}) installs(user);
   mark("m", {1, 2, 3, 4, 5, 6});
-  std::vector<std::size_t> claims;
-  for (int i = 0; i < 3; ++i) claims.push_back(derive_.derive().users);
-  EXPECT_THAT(claims, ElementsAre(3, 1, 2));
+  EXPECT_EQ(derive_.derive().users, 3U);
+  EXPECT_EQ(derive_.derive().users, 1U);
+  // A busy machine may be slow by itself now and then.
+  sql("drop trigger dawdle on public.user_challenges");
+  std::size_t claimed = 0;
+  for (int i = 0; i < 100 && claimed < 2; ++i) {
+    mark("m", {1, 2, 3, 4, 5, 6});
+    claimed = derive_.derive().users;
+  }
+  EXPECT_EQ(claimed, 2U) << "one that doesn't is followed by a larger one";
 }
 
 TEST_F(StoreDerive, NeitherDeriverPaysAPairTwiceAroundTheReferrersVerification) {

@@ -70,7 +70,7 @@ TEST_F(StoreOverview, GivesUpSoonWhenPostgresDoesNotAnswer) {
   holds.run_sql({"hold", ""}, "lock table tidemark.drift in access exclusive mode");
   const auto begin = std::chrono::steady_clock::now();
   EXPECT_THROW(reader_.read(), WorldError);
-  EXPECT_LT(std::chrono::steady_clock::now() - begin, std::chrono::seconds(5));
+  EXPECT_LT(std::chrono::steady_clock::now() - begin, std::chrono::seconds(15));
   holds.roll_back();
   EXPECT_EQ(reader_.read().partitions.size(), 2U);
 }

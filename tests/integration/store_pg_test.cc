@@ -112,7 +112,7 @@ TEST_F(PgTest, MissingRightIsDenied) {
 
 TEST_F(PgTest, StatementTimeoutAsksForASmallerBatch) {
   PgOptions hasty = options();
-  hasty.statement_timeout = std::chrono::milliseconds(20);
+  hasty.statement_timeout = std::chrono::milliseconds(500);  // enough to connect
   PgConnection connection(hasty);
   const WorldError error = error_of([&] {
     PgTransaction(connection).run_sql({"probe", ""}, "select pg_sleep(20)");

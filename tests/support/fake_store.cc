@@ -10,7 +10,7 @@ namespace tidemark::testing {
 namespace {
 
 // A test that hangs fails with a message instead.
-constexpr std::chrono::seconds kHangMax{30};
+constexpr std::chrono::seconds kHangMax{120};
 
 // WAL bytes of one transaction: any number does.
 constexpr std::uint64_t kTransactionBytes = 100;

@@ -9,7 +9,7 @@ namespace tidemark::testing {
 namespace {
 
 // A loaded machine may take its time; a test that never gets there must end.
-constexpr std::chrono::seconds kAwaitMax{10};
+constexpr std::chrono::seconds kAwaitMax{60};
 
 Aggregate aggregate(std::string name, std::string key, ColumnType type,
                     const std::vector<std::string>& counters) {
@@ -153,7 +153,10 @@ PgOptions StoreTest::options_as(const std::string& role) const {
 }
 
 PgStoreOptions StoreTest::store_options() const {
-  return {options(), "counters", "member-1", false};
+  PgStoreOptions store{options(), "counters", "member-1", false};
+  // Who waits for the test's own transaction does so however slowly the test comes to its end.
+  store.pg.lock_timeout = kAwaitMax;
+  return store;
 }
 
 void StoreTest::migrate_small() { migrate({options(), "counters", ""}, declaration_); }

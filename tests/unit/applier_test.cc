@@ -12,7 +12,6 @@ namespace tidemark::testing {
 namespace {
 
 using std::chrono::milliseconds;
-constexpr std::chrono::seconds kPatience{30};
 
 class ApplierTest : public ::testing::Test {
  protected:

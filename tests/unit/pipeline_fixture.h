@@ -20,6 +20,9 @@
 
 namespace tidemark::testing {
 
+// Only a hang takes so long, on a busy machine too.
+constexpr std::chrono::seconds kPatience{120};
+
 // Keeps what it is told.
 class RecordingObserver final : public PipelineObserver {
  public:
@@ -151,7 +154,7 @@ class PipelineTest : public ::testing::Test {
   // Steps until it is so; a test that waits in vain fails and goes on.
   template <class Condition>
   void until(Member& member, Condition&& condition) {
-    const auto give_up = std::chrono::steady_clock::now() + std::chrono::seconds(30);
+    const auto give_up = std::chrono::steady_clock::now() + kPatience;
     while (!condition()) {
       if (std::chrono::steady_clock::now() >= give_up) {
         ADD_FAILURE() << "waited in vain";
