@@ -10,7 +10,7 @@ import time
 
 from ops.stack import StackError
 
-ANSWER_S_MAX = 30
+ANSWER_S_MAX = 90
 POLL_S = 0.1
 FLAGS = ("--headless=new", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run", "--hide-scrollbars",
          "--disable-background-networking", "--remote-debugging-pipe")

@@ -9,11 +9,10 @@ import time
 
 from ops.stack import Kafka, wait_until
 
-from world import COMMAND_S_MAX, demand
+from world import COMMAND_S_MAX, PATIENCE_S, demand
 
 CANARY = "c4n4ry"
 CONFIG, UNREACHABLE = 78, 69
-RUN_S_MAX = 30
 # Each with what it needs to go as far as it can; the rest of the command line is the scenario's.
 COMMANDS = (
     ("validate",), ("migrate",), ("migrate", "--print-grants"), ("migrate", "--check"), ("config", "show"), ("config", "schema"),
@@ -64,7 +63,7 @@ def run_searched(world, config, environment):
                           stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, env=environment) as process:
         time.sleep(2)  # it joins and reads; how far it comes is no matter
         process.send_signal(signal.SIGTERM)
-        said, _ = process.communicate(timeout=RUN_S_MAX)
+        said, _ = process.communicate(timeout=PATIENCE_S)
     demand(CANARY.encode() not in said, "run tells a secret")
     return len(said)
 
@@ -109,7 +108,7 @@ def postgres_tls(world, recording):
         os.chmod(os.path.join(postgres.data, os.path.basename(path)), 0o600)
     postgres.execute("alter system set ssl = on")
     postgres.execute("select pg_reload_conf()")
-    wait_until(lambda: postgres.execute("show ssl")[0][0] == "on", 20, "TLS is on")
+    wait_until(lambda: postgres.execute("show ssl")[0][0] == "on", PATIENCE_S, "TLS is on")
 
     def status(host, authority_file, mode="verify-full", limits=""):
         dsn = (f"host={host} hostaddr=127.0.0.1 port={postgres.port} dbname={world.name} user=tidemark_run "

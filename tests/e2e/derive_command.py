@@ -5,10 +5,10 @@ import subprocess
 
 from ops.stack import wait_until
 
-from world import COMMAND_S_MAX, demand
+from world import COMMAND_S_MAX, PATIENCE_S, demand
 
-USERS = 20_000     # a walk of several steps
-STEP_S = 0.3       # a step is slowed down to this, to be stopped in its midst
+USERS = 30_000     # a walk of six steps
+STEP_S = 0.8       # a step is slowed down to this, to be stopped in its midst
 CHECKPOINT = "challenges:m:last_blocknumber"
 MARKS = "select user_id, array_to_string(rules, '+') from tidemark.dirty order by 1"
 
@@ -76,7 +76,7 @@ def _stopped(world):
                world.write_config("cli", world.stack.free_port())]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL,
                           text=True) as process:
-        wait_until(lambda: world.sql(MARKS + " limit 1") or process.poll() is not None, 30, "the first step")
+        wait_until(lambda: world.sql(MARKS + " limit 1") or process.poll() is not None, PATIENCE_S, "the first step")
         process.send_signal(signal.SIGINT)
         out, err = process.communicate(timeout=COMMAND_S_MAX)
     demand(process.returncode == 75 and "and stopped" in out, f"ended with {process.returncode}: {out}{err}")

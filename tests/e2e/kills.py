@@ -6,11 +6,12 @@ COMMIT, and the member is killed while it waits for it.
 
 from ops.stack import wait_until
 
-from world import SESSION_MS, demand
+from world import PATIENCE_S, SESSION_MS, demand
 
-DIE_S_MAX = 40
-STATE_S_MAX = 40
 JUNK = b'{"before": nonsense'
+PART = 0.005         # of the recording, again and again
+AHEAD_MAX = 500      # a member that starts slowly must not find all of it in one batch
+KEPT_MIN = 1_000     # for those who come afterwards
 
 
 def _begin(world, recording, share=0.3):
@@ -22,13 +23,18 @@ def _begin(world, recording, share=0.3):
     return feed
 
 
+def _feed_on(world, feed):
+    if feed.left > KEPT_MIN and feed.sent - world.records_applied() < AHEAD_MAX:
+        feed.some(PART)
+
+
 def _dies(world, member, feed):
     """Feeds little by little, so that the place is reached, until the member is dead."""
     def dead():
-        if member.exit_code() is None and feed.left > 1000:
-            feed.some(0.005)
+        if member.exit_code() is None:
+            _feed_on(world, feed)
         return member.exit_code() is not None
-    wait_until(dead, DIE_S_MAX, f"{member.name} reaches its kill point")
+    wait_until(dead, PATIENCE_S, f"{member.name} reaches its kill point")
     demand(member.exit_code() == -9, f"{member.name} ended with {member.exit_code()}:\n{member.process.tail()}")
 
 
@@ -44,7 +50,7 @@ def killed_at(point, times=1):
         feed = _begin(world, recording)
         victim, survivor = world.member(kill=f"{point}:kill:{times}"), world.member()
         _dies(world, victim, feed)
-        wait_until(lambda: set(world.owners()) == {survivor.process.pid}, STATE_S_MAX, "the survivor owns everything")
+        wait_until(lambda: set(world.owners()) == {survivor.process.pid}, PATIENCE_S, "the survivor owns everything")
         feed.some(0.02)
         world.wait_applied()
         commit = world.first_commit_ms(survivor.process.pid)
@@ -91,13 +97,13 @@ def killed_before_the_reply(world, recording):
     feed = _begin(world, recording)
     proxy = world.proxy()
     victim, _ = world.member(via=proxy), world.member()
-    wait_until(lambda: len(world.owners()) == 2, STATE_S_MAX, "both members own partitions")
+    wait_until(lambda: len(world.owners()) == 2, PATIENCE_S, "both members own partitions")
     proxy.cut_at_commit(before=False, touching="update tidemark.progress", hold=True)
 
     def cut():
-        feed.some(0.005)
+        _feed_on(world, feed)
         return proxy.cuts
-    wait_until(cut, DIE_S_MAX, "a COMMIT whose reply is kept")
+    wait_until(cut, PATIENCE_S, "a COMMIT whose reply is kept")
     victim.kill9()
     demand(proxy.cuts[0].reply == "COMMIT", f"the server answered {proxy.cuts[0]}")
     victim.start()
@@ -111,17 +117,17 @@ def frozen_at(point):
         zombie, other = world.member(kill=f"{point}:stop:3"), world.member()
 
         def stopped():
-            if feed.left > 1000:
-                feed.some(0.005)
+            if not is_stopped(zombie.process.pid):
+                _feed_on(world, feed)
             return is_stopped(zombie.process.pid)
-        wait_until(stopped, DIE_S_MAX, f"{zombie.name} stops at {point}")
-        wait_until(lambda: set(world.owners()) == {other.process.pid}, STATE_S_MAX, "the new owner has everything")
+        wait_until(stopped, PATIENCE_S, f"{zombie.name} stops at {point}")
+        wait_until(lambda: set(world.owners()) == {other.process.pid}, PATIENCE_S, "the new owner has everything")
         feed.some(0.02)
         world.wait_applied()
         commit = world.first_commit_ms(other.process.pid)
         zombie.sigcont()
-        wait_until(lambda: zombie.metric("tidemark_fenced_batches_total") >= 1, STATE_S_MAX, "the zombie's batch is fenced")
-        wait_until(lambda: zombie.process.pid in world.owners(), STATE_S_MAX, "the zombie rejoins")
+        wait_until(lambda: zombie.metric("tidemark_fenced_batches_total") >= 1, PATIENCE_S, "the zombie's batch is fenced")
+        wait_until(lambda: zombie.process.pid in world.owners(), PATIENCE_S, "the zombie rejoins")
         return (f"stopped past {SESSION_MS / 1000:g} s, fenced and counted; new owner's first commit {commit} ms after its "
                 f"claim; {_finish(world, feed)}")
     return scenario

@@ -2,9 +2,8 @@
 
 from ops.stack import wait_until
 
-from world import PARTITIONS, demand
+from world import PARTITIONS, PATIENCE_S, demand
 
-STATE_S_MAX = 40
 FOLLOW_COLUMNS = {"follower_count", "following_count"}
 
 
@@ -16,13 +15,13 @@ def _applied_part(world, recording):
     feed, member = recording.feed(world), world.member()
     feed.some(0.6)
     world.wait_applied()
-    demand(member.stop(10) == 0, "the member did not leave by itself")
+    demand(member.stop(PATIENCE_S) == 0, "the member did not leave by itself")
     return feed, member
 
 
 def _expect_loss(world, member, topic):
     """The loss is in the log, the metric, `status` and the stored suspects; the member lives."""
-    wait_until(lambda: member.is_live() and member.metric("tidemark_data_loss_total") >= 1, STATE_S_MAX, "data loss is noticed")
+    wait_until(lambda: member.is_live() and member.metric("tidemark_data_loss_total") >= 1, PATIENCE_S, "data loss is noticed")
     world.wait_applied()
     status = world.status()
     lost = [p for p in status["partitions"] if "data_loss" in p]
@@ -31,7 +30,7 @@ def _expect_loss(world, member, topic):
     demand("DATA_LOSS" in world.command("status").out, "status without --json does not say DATA_LOSS")
     with open(member.log, encoding="utf-8", errors="replace") as log:
         demand(any("DATA_LOSS" in line and topic in line for line in log), "the log does not say DATA_LOSS")
-    demand(member.is_ready(), "the member is not ready afterwards")
+    wait_until(member.is_ready, PATIENCE_S, "the member is ready again")
     reasons = sorted({p["data_loss"]["reason"] for p in lost})
     return f"{len(lost)} partitions ({'; '.join(reasons)}), {status['suspect_ranges']} ranges suspect"
 
@@ -41,7 +40,7 @@ def topic_made_anew(world, recording):
     feed, member = _applied_part(world, recording)
     topic = world.topic("follows")
     world.stack.kafka.client.delete_topic(topic)
-    wait_until(lambda: world.client.partitions(topic) == 0, STATE_S_MAX, "the end of the topic")
+    wait_until(lambda: world.client.partitions(topic) == 0, PATIENCE_S, "the end of the topic")
     world.make_topics(("follows",))
     feed.rest()
     member.start()

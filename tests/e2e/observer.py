@@ -113,6 +113,9 @@ class Observer:
         except Exception as problem:  # told by check(), in the scenario's thread
             self._problem = problem
 
+    def failed(self):
+        return self._problem is not None
+
     def stop(self):
         self._stopping.set()
         self._thread.join()

@@ -8,8 +8,8 @@ from ops.stack import wait_until
 
 from browser import Browser
 from chain import Load
-from recounts import calm
-from world import REPO, demand
+from recounts import calm, recount
+from world import PATIENCE_S, REPO, demand
 
 sys.path.insert(0, os.path.join(REPO, "ops", "docs"))
 
@@ -59,6 +59,7 @@ def shows_a_group(world):
     world.migrate()
     first, second = world.member(), world.member()
     load = Load(world, 61, seconds=8)
+    wait_until(first.is_live, PATIENCE_S, "the member serves its page")
     try:
         with Browser() as page:
             return watch(world, load, page, first, second)
@@ -87,9 +88,8 @@ def watch(world, load, page, first, second):
 
     (user,), = world.sql("select user_id from aggregate_user order by follower_count desc limit 1")
     world.sql("update aggregate_user set follower_count = follower_count + %s where user_id = %s", (DRIFT, user))
-    answer = world.command("recount", "--full")
-    demand(answer.code == 0, f"recount ended with {answer.code}: {answer.err}")
-    page.wait("the drift", lambda: "Drift was found" in page.text("#verdict"), 60)
+    recount(world, "--full")
+    page.wait("the drift", lambda: "Drift was found" in page.text("#verdict"), PATIENCE_S)
     row = page.text("#drift-rows")
     demand("public.aggregate_user.follower_count" in row and f"-{DRIFT}" in row, f"the drift is shown as {row!r}")
     page.ask("document.querySelector('#drift-rows details').open = true")
@@ -105,7 +105,7 @@ def watch(world, load, page, first, second):
     page.wait("that the member is gone", lambda: "does not answer" in page.text("#verdict"))
     photographs(page, "gone")
     first.start()
-    wait_until(first.is_ready, 30, "the member is back")
+    wait_until(first.is_ready, PATIENCE_S, "the member is back")
     page.wait("the member that is back", lambda: "Drift was found" in page.text("#verdict"))
     return verified
 

@@ -4,7 +4,7 @@ import time
 
 from ops.stack import wait_until
 
-from world import demand
+from world import PATIENCE_S, demand
 
 JUNK = {
     b'{"before": ': "cut off",
@@ -15,8 +15,6 @@ JUNK = {
     b"[]": "no object",
 }
 DOWN_S, DOWN_S_LONG = 20, 300
-STATE_S_MAX = 60
-READY_S_MAX = 40
 
 
 def parked(world, recording):
@@ -42,8 +40,9 @@ def parked(world, recording):
     shown = world.command("parked", "show", topic, "1", str(rows[2][0])).out
     demand("seven" in shown and rows[2][2] in shown, f"parked show prints {shown}")
     demand(world.command("parked", "show", topic, "0", "0").code == 65, "parked show of nothing is no error")
+    wait_until(lambda: member.metric("tidemark_parked_total") >= len(JUNK), PATIENCE_S, "the metric tells of each")
     demand(member.metric("tidemark_parked_total") == len(JUNK), "the metric is another number")
-    demand(member.is_ready(), "the member is not ready")
+    wait_until(member.is_ready, PATIENCE_S, "the member is ready")
     return f"{len(JUNK)} records parked as {sorted({row[1] for row in rows})}; {world.verify()}"
 
 
@@ -58,7 +57,7 @@ def broker_down(world, recording):
     seconds = DOWN_S_LONG if world.long else DOWN_S
     world.stack.kafka.kill9()
     begin, unready = time.monotonic(), None
-    while time.monotonic() - begin < seconds:
+    while time.monotonic() - begin < (seconds if unready is not None else PATIENCE_S):
         demand(member.is_live(), f"/livez answers {member.get('/livez')} while the broker is down")
         status, why = member.get("/readyz")
         if status != 200 and unready is None:
@@ -70,9 +69,9 @@ def broker_down(world, recording):
     world.stack.kafka.start()
     begin = time.monotonic()
     feed.rest()
-    wait_until(member.is_ready, READY_S_MAX, "the member is ready again")
+    wait_until(member.is_ready, PATIENCE_S, "the member is ready again")
     ready = time.monotonic() - begin
-    world.wait_applied(timeout_s=STATE_S_MAX)
+    world.wait_applied()
     return (f"down {seconds} s, live all the while, unready after {unready:.1f} s, ready again {ready:.1f} s after it came "
             f"back; {world.verify()}")
 

@@ -13,8 +13,9 @@ from ops.stack import wait_until
 
 from kills import is_stopped
 from observer import Observer
-from recounts import DRIFT, calm, figures, finish_load, passes, rarely_recounted, recounting
-from world import COMMAND_S_MAX, demand
+from recounts import (DRIFT, PATIENT_MS, calm, figures, finish_load, passes, rarely_recounted, recount,
+                      recounting, slices)
+from world import COMMAND_S_MAX, PATIENCE_S, demand
 
 SELDOM_MS = 3_600_000
 XIDS_COME_AGAIN = 1 << 32
@@ -26,8 +27,11 @@ MOVES = 97               # one playlist of so many moves in a transaction
 MOVES_S = 9
 MOVES_PASS_MS = 4_000
 MOVES_PAUSE_S = 0.02     # so that the stream keeps up, and fences go
-INTERRUPTED_S = 0.15
-FROZEN_S = 2.0           # below a member's session timeout
+READINGS_MORE = 3        # after all is calm
+BATCH_S = 0.5            # a rebuild's batches are slowed down to this, to be stopped in their midst
+SMALL_BATCHES = "\n[batch]\nrecords_max = 1000\n"
+FROZEN_S = 2.0           # time for others to do what they should not
+SLICES_MEANWHILE = 3     # the first may have begun before
 
 BURN = """
 create unlogged table public.e2e_burnt (id integer);
@@ -41,7 +45,7 @@ drop table public.e2e_burnt;
 
 
 def verdict(world, *arguments):
-    answer = world.command("verify", "--json", *arguments)
+    answer = world.command("verify", "--json", "--patience", str(PATIENCE_S), *arguments)
     demand(answer.code in (0, 1, 75), f"verify ended with {answer.code}: {answer.err}")
     return answer.code, json.loads(answer.out)
 
@@ -60,7 +64,7 @@ def verify_beside_writers(world):
         code, said = verdict(world)
         found = [(one["counter"], one["key"], one["difference"]) for one in said["drift"]]
         demand(code == 1 and found == [("follower_count", str(user), -DRIFT)], f"verify ended with {code}: {found[:5]}")
-        demand(world.command("recount", "--aggregate", "aggregate_user").code == 0, "recount failed")
+        recount(world, "--aggregate", "aggregate_user")
         counts = load.finish()
         world.wait_streamed()
         world.wait_applied()
@@ -91,15 +95,19 @@ def odd_transactions(world):
             world.sql("insert into debezium_signal values ('odd', 'execute-snapshot', %s)",
                       (json.dumps({"type": "incremental", "data-collections": [f"public.{table}" for table in SNAPSHOT]}),))
             hold_rows(world)
-            wait_until(lambda: passes(world) > before + 1, 60, "passes go on")
+            wait_until(lambda: passes(world) > before + 1, PATIENCE_S, "passes go on")
+            wait_until(lambda: snapshot_rows(world), PATIENCE_S, "rows of the incremental snapshot")
         load.run.release()
         drained = finish_load(world, load)
         (next_xid,), = world.sql("select pg_current_xact_id()::text::bigint")
         demand(next_xid > XIDS_COME_AGAIN, f"the ids did not come again: {next_xid}")
-        rows = sum(1 for table in SNAPSHOT for record in world.client.records(world.topic(table))
-                   if record.value and json.loads(record.value).get("op") == "r")
-        demand(rows > 0, "the incremental snapshot sent no row")
-        return f"ids came again{'' if wrapped else ' before'}; {rows} rows of an incremental snapshot; {figures(world)}; {drained}"
+        return (f"ids came again{'' if wrapped else ' before'}; {snapshot_rows(world)} rows of an incremental snapshot; "
+                f"{figures(world)}; {drained}")
+
+
+def snapshot_rows(world):
+    return sum(1 for table in SNAPSHOT for record in world.client.records(world.topic(table))
+               if record.value and json.loads(record.value).get("op") == "r")
 
 
 @contextlib.contextmanager
@@ -130,19 +138,22 @@ def hold_rows(world):
 
 
 def member_frozen_at(point):
-    """Folded under old fences, stopped while slices go on, and let go before the group gives its partitions away."""
+    """Folded under old fences, stopped while slices go on, and let go while its partitions are still its own."""
     def scenario(world):
-        with recounting(world, 43, kill=f"{point}:stop:40", armed=1) as load:
+        with recounting(world, 43, kill=f"{point}:stop:40", armed=1, kafka={"session.timeout.ms": str(PATIENT_MS)}) as load:
             victim = world.members[1]
-            wait_until(lambda: is_stopped(victim.process.pid), 40, f"a batch reaches {point}")
-            before = passes(world)
-            time.sleep(FROZEN_S)
-            went_on = passes(world) - before
+            wait_until(lambda: is_stopped(victim.process.pid), PATIENCE_S, f"a batch reaches {point}")
+            before, begin = slices(world), time.monotonic()
+            if point == "X2":
+                wait_until(lambda: slices(world) >= before + SLICES_MEANWHILE, PATIENT_MS / 2000, "slices while it is stopped")
+            else:  # in the midst of its transaction it holds the turn, and slices wait
+                time.sleep(FROZEN_S)
+            went_on, seconds = slices(world) - before, time.monotonic() - begin
+            still = world.owners().get(victim.process.pid, 0)
             victim.sigcont()
-            # In the midst of its transaction it holds the turn, and slices wait.
-            demand(went_on > 0 or point != "X2", "no pass went on meanwhile")
+            demand(still > 0, "its partitions were given away before it went on")
             drained = finish_load(world, load)
-            return f"stopped at {point} for {FROZEN_S} s, {went_on} passes meanwhile; {figures(world)}; {drained}"
+            return f"stopped at {point} for {seconds:.1f} s, {went_on} slices meanwhile; {figures(world)}; {drained}"
     return scenario
 
 
@@ -152,9 +163,10 @@ def rebuilt_beside(world):
         counts = load.finish()
         world.wait_streamed()
         world.wait_applied()
-        code, stopped = interrupt(world, "rebuild", "--into", "rebuilt")
-        answer = world.command("rebuild", "--into", "rebuilt", *(["--restart"] if code == 0 else []))
+        stopped = interrupt(world, "rebuild", "--into", "rebuilt")
+        answer = world.command("rebuild", "--into", "rebuilt")
         demand(answer.code == 0, f"rebuild ended with {answer.code}: {answer.err}")
+        demand("going on at" in answer.err, f"it began anew: {answer.err}")
         for table in ("aggregate_user", "aggregate_track", "aggregate_playlist"):
             columns = [name for name, in world.sql(
                 "select counter from tidemark.counters where aggregate = %s and counter <> 'dominant_genre'",
@@ -171,25 +183,31 @@ def rebuilt_beside(world):
 
 
 def interrupt(world, *arguments):
-    """Runs a command until its first batch is stored, and Ctrl-C."""
-    path = world.write_config("interrupted", world.stack.free_port())
+    """Runs a rebuild until its first batch is stored, and Ctrl-C; what it says then."""
+    world.sql("create function public.e2e_slow() returns trigger language plpgsql as $$ begin"
+              f" perform pg_catalog.pg_sleep({BATCH_S}); return null; end $$")
+    world.sql("create trigger e2e_slow after update on tidemark.rebuilds for each statement execute function public.e2e_slow()")
+    path = world.write_config("interrupted", world.stack.free_port(), limits=SMALL_BATCHES)
     process = subprocess.Popen([world.binaries.plain, *arguments, "--config", path], stdin=subprocess.DEVNULL,
                                stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     try:
-        time.sleep(INTERRUPTED_S)
+        wait_until(lambda: world.sql("select 1 from tidemark.rebuilds where next_offset > 0") or process.poll() is not None,
+                   PATIENCE_S, "the first batch")
         process.send_signal(signal.SIGINT)
-        said, _ = process.communicate(timeout=COMMAND_S_MAX)
+        said, told = process.communicate(timeout=COMMAND_S_MAX)
     finally:
         process.kill()
-    demand(process.returncode in (0, 75), f"{arguments[0]} ended with {process.returncode} after Ctrl-C: {said}")
-    return process.returncode, f"Ctrl-C: {said.splitlines()[0] if said else 'nothing said'}"
+    demand(process.returncode == 75 and "goes on there" in said,
+           f"{arguments[0]} ended with {process.returncode} after Ctrl-C: {said}{told}")
+    world.sql("drop trigger e2e_slow on tidemark.rebuilds")
+    return f"Ctrl-C: {said.splitlines()[0]}"
 
 
 def readers_see_no_wrong_state(world):
     """Three members with kills and rebalances, passes all the time: each snapshot of the target is explained."""
     with recounting(world, 45, members=3) as load:
         world.wait_more(500)
-        wait_until(lambda: not world.sql("select 1 from tidemark.suspect_ranges"), 30, "the first pass")
+        wait_until(lambda: not world.sql("select 1 from tidemark.suspect_ranges"), PATIENCE_S, "the first pass")
         observer = Observer(world)
         for member in world.members[:2]:
             member.kill9()
@@ -228,7 +246,8 @@ def money_moves(world):
     world.wait_applied()
     calm(world)
     world.wait_recounted()
-    time.sleep(1)
+    enough = len(observer.readings) + READINGS_MORE
+    wait_until(lambda: len(observer.readings) >= enough or observer.failed(), PATIENCE_S, "some readings more")
     observer.stop()
     sums = [sum(value for cell, value in reading.cells.items() if cell[1] == "playlist_count")
             for reading in observer.readings if not reading.fences]

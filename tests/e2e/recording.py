@@ -8,9 +8,9 @@ import dataclasses
 import random
 
 import traffic
-from ops.stack import Record
+from ops.stack import Record, wait_until
 
-from world import TABLES, World
+from world import PATIENCE_S, TABLES, World
 
 DATABASE = "recorded"
 CHANGES_MIN = 8_000
@@ -32,6 +32,7 @@ class Recording:
         run.seed()
         run.start()
         run.stopping.wait(SECONDS)
+        wait_until(lambda: run.stopping.is_set() or run.counts().changes >= CHANGES_MIN, PATIENCE_S, "enough to record")
         run.stop()
         world.wait_streamed()
         partitions = {}
@@ -52,6 +53,10 @@ class Feed:
     def __init__(self, records, world):
         self._records, self._world, self._at = records, world, 0
         self._moved = {}
+
+    @property
+    def sent(self):
+        return self._at
 
     @property
     def left(self):

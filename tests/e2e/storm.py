@@ -5,13 +5,12 @@ import time
 
 from ops.stack import wait_until
 
-from world import SESSION_MS, demand
+from world import PATIENCE_S, SESSION_MS, demand
 
 SECONDS, SECONDS_LONG = 30, 600
 TICK_S = 0.25
-STATE_S_MAX = 60
 LANES = "\n[batch]\nlanes = 2\n"
-HOLE_S = 35            # longer than what finds a silent connection (FAULTS G5: within 30 s)
+HOLE_S = 30 + 15       # what finds a silent connection (FAULTS G5: within 30 s), and what a busy machine may add
 ROUND_TRIP_S = 0.1
 
 
@@ -102,7 +101,7 @@ def storm(seed):
         faults.calm()
         feed.rest()
         drained = world.wait_applied()
-        wait_until(lambda: all(member.is_ready() for member in members), STATE_S_MAX, "all members ready")
+        wait_until(lambda: all(member.is_ready() for member in members), PATIENCE_S, "all members ready")
         return f"seed {seed}: {dict(sorted(faults.counts.items()))}, drained in {drained:.1f} s; {world.verify()}"
     return scenario
 
@@ -137,13 +136,13 @@ def partitions_added(world, recording):
     world.make_topics(tuple(table for table in world.tables if table != late))
     world.migrate()
     member = world.member()
-    wait_until(lambda: member.is_live(), STATE_S_MAX, "the member lives without its topic")
+    wait_until(lambda: member.is_live(), PATIENCE_S, "the member lives without its topic")
     world.make_topics((late,))
     feed = recording.feed(world)
     feed.some(0.4)
     world.wait_applied()
     world.client.alter_partitions(world.topic(late), 4)
-    wait_until(lambda: world.client.partitions(world.topic(late)) == 4, STATE_S_MAX, "the new partitions")
+    wait_until(lambda: world.client.partitions(world.topic(late)) == 4, PATIENCE_S, "the new partitions")
     feed.move(late, {0: 2, 1: 3})  # as a producer does that hashes over more partitions
     feed.rest()
     world.wait_applied()

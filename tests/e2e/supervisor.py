@@ -1,8 +1,8 @@
 """Stands in for systemd: the socket to which a service of Type=notify tells how it is."""
-import contextlib
 import os
 import socket
 import tempfile
+import threading
 
 
 class Supervisor:
@@ -11,20 +11,30 @@ class Supervisor:
     def __init__(self):
         self._folder = tempfile.TemporaryDirectory(prefix="tidemark-notify-")
         path = os.path.join(self._folder.name, "socket")
-        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self._socket.bind(path)
         self._told = set()
         self.env = {"NOTIFY_SOCKET": path}
+        # All the time: the kernel keeps ten messages, and then the member waits for us.
+        self._thread = threading.Thread(target=self._read, daemon=True)
+        self._thread.start()
+
+    def _read(self):
+        while True:
+            text = self._socket.recv(4096)
+            if not text:
+                return
+            self._told |= set(text.decode().splitlines())
 
     def told(self):
-        with contextlib.suppress(BlockingIOError):
-            while True:
-                self._told |= set(self._socket.recv(4096).decode().splitlines())
-        return self._told
+        return set(self._told)
 
     def __enter__(self):
         return self
 
     def __exit__(self, *_):
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as end:
+            end.sendto(b"", self.env["NOTIFY_SOCKET"])
+        self._thread.join()
         self._socket.close()
         self._folder.cleanup()

@@ -11,7 +11,7 @@ from ops.stack import wait_until
 
 from chain import Load
 from recounts import ALWAYS_MS, calm, figures, passes
-from world import REPO, TABLES, demand
+from world import PATIENCE_S, REPO, TABLES, demand
 
 AGGREGATES = ("aggregate_user", "aggregate_track", "aggregate_playlist")
 
@@ -76,7 +76,7 @@ def two_servers(world):
     load = Load(world, 31)
     try:
         world.wait_more(500)
-        wait_until(lambda: len(world.owners()) >= 2, 30, "members own partitions")
+        wait_until(lambda: len(world.owners()) >= 2, PATIENCE_S, "members own partitions")
         world.members[0].kill9()
         time.sleep(1)
         world.cells.kill9()
@@ -84,7 +84,7 @@ def two_servers(world):
         world.cells.start()
         world.members[0].start()
         before = passes(world)
-        wait_until(lambda: passes(world) > before + 1, 60, "passes go on")
+        wait_until(lambda: passes(world) > before + 1, PATIENCE_S, "passes go on")
         beside = world.command("verify", "--json")
         demand(beside.code in (0, 75), f"verify ended with {beside.code}: {beside.err}{beside.out[-2000:]}")
         counts = load.finish()
@@ -98,7 +98,7 @@ def two_servers(world):
         demand(apart > 0, "the target has no counts")
         world.sql("update aggregate_user set follower_count = follower_count + 3 where user_id = "
                   "(select min(user_id) from aggregate_user)")
-        found = world.command("verify", "--json")
+        found = world.command("verify", "--json", "--patience", str(PATIENCE_S))
         demand(found.code == 1 and '"difference": -3' in found.out, f"{found.code}: {found.out[-2000:]}{found.err}")
         return f"{figures(world)}; {counts}; {proven}; a cell made wrong by 3 is found"
     finally:

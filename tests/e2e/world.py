@@ -29,8 +29,9 @@ LOGICAL_KEYS = ";".join(f"public.{table}:{columns}" for table, columns in {
     "tracks": "track_id", "playlists": "playlist_id", "users": "user_id"}.items())
 SIGNALS = "public.debezium_signal"
 PARTITIONS = 2
-DRAIN_S_MAX = 120    # for a slow machine; past this something is stuck
-COMMAND_S_MAX = 90
+PATIENCE_S = 120     # for what takes a moment, on a machine that is slow; past this something is stuck
+DRAIN_S_MAX = 180    # for what takes seconds
+COMMAND_S_MAX = 180
 SESSION_MS = 4000    # a killed member's partitions wait so long for their new owner
 SILENCE_MS = 500
 PRODUCERS_MS = 4000  # Connect's producer looks at the topics each second here
@@ -104,6 +105,7 @@ class World:
         self.cells = stack.postgres  # the server of the cells and of Tidemark's state
         self.schemas = os.path.join(REPO, "schemas")
         self.settings = ""           # more of a member's configuration
+        self.cli_port = None         # one is enough: no command but `run` listens
 
     def topic(self, table):
         return f"{self.name}.public.{table}"
@@ -122,7 +124,7 @@ class World:
         for table in tables:
             self.client.create_topic(self.topic(table), PARTITIONS)
         wait_until(lambda: all(self.client.topics().get(self.topic(table)) == PARTITIONS for table in tables),
-                   30, "the scenario's topics")
+                   PATIENCE_S, "the scenario's topics")
 
     def make_connector(self, logical_keys=True):
         self.connector = self.name
@@ -192,7 +194,8 @@ listen = "127.0.0.1:{port}"
 
     def command(self, *arguments, config=None):
         """Runs one command of the plain binary to its end."""
-        path = config or self.write_config("cli", self.stack.free_port())
+        self.cli_port = self.cli_port or self.stack.free_port()
+        path = config or self.write_config("cli", self.cli_port)
         done = subprocess.run([self.binaries.plain, *arguments, "--config", path], capture_output=True, text=True,
                               stdin=subprocess.DEVNULL, timeout=COMMAND_S_MAX, check=False)
         return Answer(done.returncode, done.stdout, done.stderr)
@@ -271,14 +274,14 @@ listen = "127.0.0.1:{port}"
                             (self.name, last))
         wait_until(passed, DRAIN_S_MAX, "Debezium's slot at the last commit")
 
-    def wait_records(self, count, timeout_s=60):
+    def wait_records(self, count, timeout_s=PATIENCE_S):
         """Until so many records are applied in all."""
         def there():
             self.check_members()
             return self.records_applied() >= count
         wait_until(there, timeout_s, f"{count} records applied")
 
-    def wait_more(self, count=1, timeout_s=60):
+    def wait_more(self, count=1, timeout_s=PATIENCE_S):
         """Until so many more records are applied; only while traffic goes on."""
         self.wait_records(self.records_applied() + count, timeout_s)
 
@@ -382,7 +385,7 @@ listen = "127.0.0.1:{port}"
         self.stack.connect.delete_connector(self.connector)
         postgres, slot = self.stack.postgres, (self.connector,)
         wait_until(lambda: not postgres.execute(
-            "select 1 from pg_replication_slots where slot_name = %s and active", slot), 30, "the idle slot")
+            "select 1 from pg_replication_slots where slot_name = %s and active", slot), PATIENCE_S, "the idle slot")
         postgres.execute("select pg_drop_replication_slot(slot_name) from pg_replication_slots where slot_name = %s", slot)
         self.connector = None
 
