@@ -17,10 +17,9 @@ import past
 from chain import Load
 from kills import is_stopped
 from replays import replay
-from world import DRAIN_S_MAX, PARTITIONS, REPO, demand
+from world import DRAIN_S_MAX, PARTITIONS, PATIENCE_S, REPO, demand
 
 SECONDS = 15
-STATE_S_MAX = 40
 ALWAYS = {"fp", "m", "p", "r", "rd", "u"}  # rv and cs need a verified user of 600, who may not have come
 BEGUN = """
 select (select count(*) from tidemark.progress where touch_below <> 9223372036854775807),
@@ -52,7 +51,7 @@ def _begin(world, seed, kills=(), kind=traffic.Traffic):
     for _ in range(2 - len(kills)):
         world.member()
     partitions = PARTITIONS * len(world.tables)
-    wait_until(lambda: world.sql(BEGUN) == [(partitions, 0)], STATE_S_MAX, "the first recount of everything")
+    wait_until(lambda: world.sql(BEGUN) == [(partitions, 0)], PATIENCE_S, "the first recount of everything")
     load = Load(world, seed, seconds=SECONDS, kind=kind)
     world.wait_more(500)
     return load
@@ -116,7 +115,7 @@ def _sweeping(world):
 
 def _kill_each(world):
     for member in world.members:
-        wait_until(lambda: len(world.owners()) == 2, STATE_S_MAX, "both members own partitions")
+        wait_until(lambda: len(world.owners()) == 2, PATIENCE_S, "both members own partitions")
         member.kill9()
         world.wait_more(200)
         member.start()
@@ -137,7 +136,7 @@ def _sweep_finds(world):
                                    "user_challenges where challenge_id = 'm') and challenge_id = 'm' "
                                    "returning user_id, specifier")
     world.sql("update tidemark.sweeps set begun_at = now() - interval '2 days' where rule = 'm'")
-    wait_until(lambda: world.sql("select 1 from tidemark.drift"), STATE_S_MAX, "drift of a lost row")
+    wait_until(lambda: world.sql("select 1 from tidemark.drift"), PATIENCE_S, "drift of a lost row")
     found = world.sql("select aggregate, counter, key, was is null, became->>'is_complete' from tidemark.drift")
     demand(found == [("public.user_challenges", "m", specifier, True, "true")], f"drift: {found}")
     demand(world.sql("select 1 from user_challenges where challenge_id = 'm' and user_id = %s and is_complete", (user,)),
@@ -151,9 +150,24 @@ def replayed(world):
     load = _begin(world, 35)
     replay(world, "--from", "beginning")
     guest = world.member()
-    wait_until(lambda: len(world.owners()) == 3, STATE_S_MAX, "three members own partitions")
+    wait_until(lambda: len(world.owners()) == 3, PATIENCE_S, "three members own partitions")
     guest.stop()
     replay(world, "--from", "beginning")
+    return _finish(world, load)
+
+
+def chain_killed(world):
+    """kill -9 of Debezium's worker, which sends some again, and of the broker; then of each member."""
+    load = _begin(world, 36)
+    connect, kafka = world.stack.connect, world.stack.kafka
+    connect.kill9()
+    connect.start()
+    connect.wait_running(world.name)
+    world.wait_more(200)
+    kafka.kill9()
+    kafka.start()
+    world.wait_more(200)
+    _kill_each(world)
     return _finish(world, load)
 
 
@@ -162,7 +176,7 @@ def killed_while_deriving(point):
     def scenario(world):
         load = _begin(world, 32, kills=[f"{point}:kill:40"])
         victim = world.members[0]
-        wait_until(lambda: victim.exit_code() is not None, STATE_S_MAX, f"{victim.name} reaches {point}")
+        wait_until(lambda: victim.exit_code() is not None, PATIENCE_S, f"{victim.name} reaches {point}")
         demand(victim.exit_code() == -9, f"{victim.name} ended with {victim.exit_code()}")
         world.wait_more(200)
         victim.start(env={})
@@ -174,7 +188,7 @@ def frozen_while_deriving(world):
     """It has claimed users when it freezes: marks of these wait, and none is lost."""
     load = _begin(world, 33, kills=["X14:stop:40"])
     zombie = world.members[0]
-    wait_until(lambda: is_stopped(zombie.process.pid), STATE_S_MAX, f"{zombie.name} stops")
+    wait_until(lambda: is_stopped(zombie.process.pid), PATIENCE_S, f"{zombie.name} stops")
     world.wait_more(200)
     zombie.sigcont()
     return _finish(world, load)
@@ -187,4 +201,5 @@ SCENARIOS = {
     "challenges-frozen": frozen_while_deriving,
     "challenges-only-grown": only_grown,
     "challenges-replayed": replayed,
+    "challenges-chain-killed": chain_killed,
 }
