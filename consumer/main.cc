@@ -85,8 +85,20 @@ void add_status(CLI::App& app, const CommonOptions& common, Action& action) {
   CLI::App* status =
       app.add_subcommand("status", "Offsets, owners, suspects, parked records, lost data.");
   static tidemark::StatusCommand command;
-  status->add_flag("--json", command.json, "for machines");
-  status->callback([&] { action = [&] { return tidemark::status_command(common, command); }; });
+  static std::int64_t interval = command.interval.count();
+  auto* json = status->add_flag("--json", command.json, "for machines");
+  auto* watch = status->add_flag("--watch", command.watch,
+                                 "again and again, with lag and rates, until Ctrl-C: in place on a "
+                                 "terminal,\nas blocks elsewhere");
+  watch->excludes(json);
+  status->add_option("--interval", interval, "seconds between two looks of --watch")
+      ->check(CLI::Range(1, 3'600))
+      ->needs(watch)
+      ->capture_default_str();
+  status->callback([&] {
+    command.interval = std::chrono::seconds(interval);
+    action = [&] { return tidemark::status_command(common, command); };
+  });
 }
 
 void add_offsets(CLI::App& app, const CommonOptions& common, Action& action) {

@@ -13,6 +13,8 @@
 #include "consumer/service/doctor.h"
 #include "consumer/service/postgres.h"
 #include "consumer/service/service.h"
+#include "consumer/service/status_lines.h"
+#include "consumer/service/status_watch.h"
 #include "consumer/store/admin.h"
 #include "consumer/store/catalog.h"
 #include "consumer/store/grants.h"
@@ -22,10 +24,6 @@
 
 namespace tidemark {
 namespace {
-
-std::string offset_text(Offset offset) {
-  return offset == kNotStarted ? "earliest" : std::to_string(offset.value);
-}
 
 std::string mark_text(const ProgressRow& row) {
   if (!row.mark_lsn) return "-";
@@ -42,9 +40,7 @@ void print_progress(const std::vector<ProgressRow>& rows) {
     fmt::print("{:{}}  {:>9}  {:>14}  {:>6}  {:>6}  {:26}  {}\n", row.where.topic, width,
                row.where.partition.value, offset_text(row.next), row.epoch.value, row.parked,
                row.updated_at, row.owner);
-    if (row.data_loss_at) {
-      fmt::print("  DATA_LOSS since {}: {}\n", *row.data_loss_at, row.data_loss_reason);
-    }
+    if (row.data_loss_at) fmt::print("{}\n", data_loss_text(row));
   }
 }
 
@@ -158,6 +154,7 @@ ExitCode validate_command(const CommonOptions& common, const ValidateCommand& co
 
 ExitCode status_command(const CommonOptions& common, const StatusCommand& command) {
   const Config config = read_config(common);
+  if (command.watch) return watch_status(config, command.interval);
   Admin admin(pg_options(config, Role::kService));
   const std::vector<ProgressRow> rows = admin.read_progress();
   const StateCounts counts = admin.counts();

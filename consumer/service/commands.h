@@ -2,6 +2,7 @@
 // with what to do, on standard error. Failures of the world come out as WorldError.
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <filesystem>
 #include <optional>
@@ -30,6 +31,8 @@ struct ValidateCommand {
 
 struct StatusCommand {
   bool json = false;
+  bool watch = false;  // again and again until a signal comes
+  std::chrono::seconds interval{2};
 };
 
 struct OffsetsResetCommand {

@@ -7,15 +7,14 @@
 #include <fstream>
 #include <iterator>
 #include <nlohmann/json.hpp>
-#include <optional>
 #include <utility>
 
-#include "consumer/kafka/end_offsets.h"
 #include "consumer/service/http.h"
 #include "consumer/service/postgres.h"
 #include "consumer/service/state_watch.h"
 #include "consumer/service/status_page.h"
 #include "consumer/service/status_report.h"
+#include "consumer/service/topic_ends.h"
 
 namespace tidemark {
 namespace {
@@ -26,30 +25,14 @@ using Steady = std::chrono::steady_clock;
 constexpr std::size_t kTokenBytesMin = 16;
 // Who asks a thousand times a second gets the same answer a hundred times.
 constexpr std::chrono::milliseconds kSameFor{100};
-constexpr std::chrono::milliseconds kEndsPatience{1'000};
 
-// Asks where topics end, with a client that is made when somebody looks first.
-class Ends {
- public:
-  Ends(const Config& config, const Declaration& declaration) {
-    options_.properties = config.kafka;
-    for (const auto& [topic, tables] : resolve_topics(config.topics, declaration)) {
-      options_.topics.push_back(topic);
-    }
+TopicEnds ends_of(const Config& config, const Declaration& declaration) {
+  std::vector<std::string> topics;
+  for (const auto& [topic, tables] : resolve_topics(config.topics, declaration)) {
+    topics.push_back(topic);
   }
-
-  std::map<TopicPartition, Offset> read() {
-    if (options_.topics.empty()) return {};
-    if (!client_) client_.emplace(options_);
-    std::map<TopicPartition, Offset> ends;
-    for (const EndOffset& end : client_->read(kEndsPatience)) ends[end.where] = end.high;
-    return ends;
-  }
-
- private:
-  KafkaOptions options_;
-  std::optional<EndOffsets> client_;
-};
+  return {config.kafka, std::move(topics)};
+}
 
 std::vector<std::string> names_of(const std::vector<Rule>& rules) {
   std::vector<std::string> names;
@@ -106,7 +89,7 @@ struct Monitor::Impl {
         hash(declaration_hash(declaration)),
         rules(names_of(declaration.rules)),
         metrics(TIDEMARK_VERSION, hash),
-        ends(config, declaration),
+        ends(ends_of(config, declaration)),
         watch({.pg = pg_options(config, Role::kService),
                .ends = [this] { return ends.read(); },
                .on_look = [this](const StateView& view) { metrics.update(view); }}),
@@ -143,7 +126,7 @@ struct Monitor::Impl {
   Readiness readiness{metrics};
   Cached metrics_text{[this] { return metrics.text(); }};
   Cached report{[this] { return status(); }};
-  Ends ends;
+  TopicEnds ends;
   StateWatch watch;
   HttpServer http;  // last: its thread ends before what it uses
 };

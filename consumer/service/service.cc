@@ -7,6 +7,7 @@
 #include <atomic>
 #include <chrono>
 #include <csignal>
+#include <cstring>
 #include <memory>
 #include <mutex>
 #include <thread>
@@ -44,8 +45,15 @@ constexpr milliseconds kUpdateEvery{1000};
 std::atomic<bool> stop_asked{false};
 static_assert(std::atomic<bool>::is_always_lock_free, "used by a signal handler");
 
+std::atomic<const char*> last_words{nullptr};
+static_assert(std::atomic<const char*>::is_always_lock_free, "used by a signal handler");
+
 extern "C" void ask_to_stop(int) {
-  if (stop_asked.exchange(true)) _exit(0);
+  if (!stop_asked.exchange(true)) return;
+  if (const char* text = last_words; text != nullptr) {
+    [[maybe_unused]] const ssize_t written = write(STDOUT_FILENO, text, std::strlen(text));
+  }
+  _exit(0);
 }
 
 std::string member_name() {
@@ -162,6 +170,8 @@ void exit_when_drain_hangs() {
 }  // namespace
 
 bool stop_was_asked() { return stop_asked; }
+
+void set_last_words(const char* text) { last_words = text; }
 
 void install_stop_signals() {
   struct sigaction action {};

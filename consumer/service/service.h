@@ -11,6 +11,9 @@ namespace tidemark {
 void install_stop_signals();
 // Whether one of them came.
 bool stop_was_asked();
+// What the second one writes to standard output before it ends the process, for who has changed the
+// terminal; nullptr: nothing. Must live until then.
+void set_last_words(const char* text);
 
 // Checks the declaration against the catalog, joins the group and works until asked to stop; then
 // drains and returns. Serves /livez from the beginning. Throws WorldError when a person must act,

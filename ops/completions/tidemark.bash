@@ -7,7 +7,8 @@ _tidemark_words() {
     migrate) echo '--run-role --print-grants --check --indexes' ;;
     validate) echo '--offline' ;;
     config) echo 'show schema' ;;
-    status | doctor) echo '--json' ;;
+    status) echo '--json --watch --interval' ;;
+    doctor) echo '--json' ;;
     offsets) echo 'show reset' ;;
     'offsets reset') echo '--topic --partition --to --yes' ;;
     parked) echo 'list show replay drop' ;;
@@ -33,13 +34,13 @@ _tidemark() {
     --to) mapfile -t COMPREPLY < <(compgen -W 'earliest' -- "$current"); return ;;
     --from) mapfile -t COMPREPLY < <(compgen -W 'beginning' -- "$current"); return ;;
     --run-role | --topic | --partition | --limit | --aggregate | --keys | --patience | --into | \
-      --rule | --since-block | --users | --code) return ;;
+      --rule | --since-block | --users | --code | --interval) return ;;
   esac
   for ((i = 1; i < COMP_CWORD; i++)); do
     word=${COMP_WORDS[i]}
     case $word in
       -c | --config | --log-level | --run-role | --topic | --partition | --to | --limit | --aggregate | --keys | \
-        --patience | --into | --from | --rule | --since-block | --users | --code) ((i++)) ;;
+        --patience | --into | --from | --rule | --since-block | --users | --code | --interval) ((i++)) ;;
       -*) ;;
       *) commands+=${commands:+ }$word ;;
     esac

@@ -48,7 +48,7 @@ class CommandLine(unittest.TestCase):
     def test_the_commands_are_found_in_the_source(self):
         found = commands()
         self.assertIn("parked list", found)
-        self.assertEqual(found["status"], {"--json"})
+        self.assertEqual(found["status"], {"--json", "--watch", "--interval"})
         self.assertGreater(len(found), 10)
 
     def test_bash_completes_each_command_and_its_options(self):
