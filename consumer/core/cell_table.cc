@@ -5,24 +5,6 @@
 #include <utility>
 
 namespace tidemark {
-namespace {
-
-// An index may keep so many buckets for each row of the last batch, and so many in any case.
-constexpr std::size_t kBucketsPerRowMax = 16;
-constexpr std::size_t kBucketsKept = 4096;
-
-// Clearing walks all buckets: after a burst of 200,000 rows that took 1.4 ms of each small batch
-// to come, for each aggregate. So an index that is far too large is made anew.
-template <class Map>
-void empty_out(Map& map, std::size_t rows) {
-  if (map.bucket_count() > kBucketsKept + kBucketsPerRowMax * rows) {
-    map = Map();
-  } else {
-    map.clear();
-  }
-}
-
-}  // namespace
 
 CellTable::CellTable(const Aggregate& aggregate)
     : text_keys_(!is_integer(aggregate.key_type)), counters_(aggregate.counters.size()) {}

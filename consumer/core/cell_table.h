@@ -11,6 +11,7 @@
 
 #include "consumer/core/declaration.h"
 #include "consumer/core/delta.h"
+#include "consumer/core/hash_index.h"
 
 namespace tidemark {
 
@@ -29,13 +30,6 @@ class CellTable {
   AggregateDelta take();
 
  private:
-  struct MixedHash {
-    // Ids are dense: spread them, or probing degenerates. The multiplier is 2^64 / golden ratio.
-    std::size_t operator()(std::int64_t key) const {
-      const auto mixed = static_cast<std::uint64_t>(key) * 0x9E3779B97F4A7C15ULL;
-      return static_cast<std::size_t>(mixed ^ (mixed >> 32));
-    }
-  };
   struct TextHash {
     using is_transparent = void;
     std::size_t operator()(std::string_view text) const {

@@ -89,7 +89,7 @@ std::vector<DirtyKeys> DirtyTable::take() {
       keys.keys.push_back(key);
       keys.blocks.push_back(block);
     }
-    source.blocks.clear();
+    empty_out(source.blocks, keys.keys.size());
     taken.push_back(std::move(keys));
   }
   size_ = 0;

@@ -11,6 +11,7 @@
 #include "consumer/core/change.h"
 #include "consumer/core/declaration.h"
 #include "consumer/core/delta.h"
+#include "consumer/core/hash_index.h"
 
 namespace tidemark {
 
@@ -34,13 +35,6 @@ class DirtyTable {
   void clear();
 
  private:
-  struct MixedHash {
-    // As CellTable's: ids are dense.
-    std::size_t operator()(std::int64_t key) const {
-      const auto mixed = static_cast<std::uint64_t>(key) * 0x9E3779B97F4A7C15ULL;
-      return static_cast<std::size_t>(mixed ^ (mixed >> 32));
-    }
-  };
   struct Source {
     RuleIndex rule;
     std::uint32_t index;
