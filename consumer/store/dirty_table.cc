@@ -13,18 +13,25 @@ select r.at - 1, case when r.checkpoint is not null then coalesce(k.last_checkpo
   join public.challenges c on c.id = r.name and c.active
   left join public.indexing_checkpoints k on k.tablename = r.checkpoint)";
 
-// The update locks the row even where it changes nothing: a mark waits for who derives its user,
-// and is made anew when that one has deleted it (`do nothing` would lose it: tried). The lookup of
-// finished users is lateral with a limit, so that no plan reads all challenges for it.
+// Who is marked already and held by nobody (xmax = 0) needs no other mark: whoever claims the user
+// from now on reads the source later than this statement, and all that the batch tells of was
+// visible before it (rule F2). Any other mark goes through the row's lock, and so waits for who
+// derives the user, and is made anew when that one has deleted it (`do nothing`, or looking at the
+// row without its xmax, would lose it: tried). The lookups are lateral with a limit, so that no plan
+// reads a whole table for them.
 constexpr const char* kMarkSql = R"(
 insert into tidemark.dirty as d (user_id, rules, swept)
 select b.user_id, array_agg(($3::text[])[b.rule] order by b.rule), $5::boolean
   from unnest($1::bigint[], $2::smallint[]) as b(user_id, rule)
   left join lateral (
+       select true as found from tidemark.dirty w
+        where w.user_id = b.user_id and w.xmax = 0 and (not w.swept or $5::boolean)
+          and ($3::text[])[b.rule] = any(w.rules) limit 1) as waiting on true
+  left join lateral (
        select true as found from public.user_challenges c
-        where ($4::boolean[])[b.rule] and c.user_id = b.user_id
+        where waiting.found is null and ($4::boolean[])[b.rule] and c.user_id = b.user_id
           and c.challenge_id = ($3::text[])[b.rule] and c.is_complete limit 1) as finished on true
- where finished.found is null
+ where waiting.found is null and finished.found is null
  group by b.user_id order by b.user_id
 on conflict (user_id) do update
    set rules = case when d.rules @> excluded.rules then d.rules

@@ -140,6 +140,16 @@ TEST_F(StoreDerive, AMarkThatComesWhileItsUserIsDerivedIsNotLost) {
   EXPECT_EQ(sql(kChallenges), "m|1|1");
 }
 
+TEST_F(StoreDerive, AUserWhoIsMarkedAndHeldByNobodyIsNotWrittenAgain) {
+  migrate_app();
+  mark("m", {1, 2});
+  const std::string row = sql("select ctid, xmin from tidemark.dirty where user_id = 1");
+  mark("m", {1});
+  EXPECT_EQ(sql("select ctid, xmin from tidemark.dirty where user_id = 1"), row);
+  mark("rd", {1});
+  EXPECT_EQ(sql(kDirty), "1|m+rd,2|m");
+}
+
 TEST_F(StoreDerive, TwoDeriversNeverHaveOneUser) {
   migrate_app();
   for (const int user : {1, 2, 3, 4}) installs(user);
