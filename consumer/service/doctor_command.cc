@@ -52,8 +52,11 @@ ExitCode doctor_command(const CommonOptions& common, const DoctorCommand& comman
   const Declaration declaration = read_declaration(config);
   const std::map<std::string, TopicTables> topics = resolve_topics(config.topics, declaration);
   PgDoctor postgres(declaration, pg_doctor_options(config));
-  KafkaDoctor kafka(declaration, config.pipeline.decode, kafka_beside_group(config, topics), topics,
-                    config.topics.prefix, [&config] { return stored_offsets(config); });
+  KafkaDoctor kafka(declaration, {.limits = config.pipeline.decode,
+                                  .kafka = kafka_beside_group(config, topics),
+                                  .topics = topics,
+                                  .prefix = config.topics.prefix,
+                                  .stored = [&config] { return stored_offsets(config); }});
   std::vector<DoctorCheck> checks = postgres.checks();
   for (DoctorCheck& check : kafka.checks()) checks.push_back(std::move(check));
   const Diagnosis diagnosis = diagnose(checks);

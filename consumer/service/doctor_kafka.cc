@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "consumer/kafka/topic_reader.h"
+#include "consumer/service/doctor_retention.h"
 
 namespace tidemark {
 namespace {
@@ -49,9 +50,9 @@ bool read_all(TopicReader& reader, milliseconds patience, Take take) {
 }
 
 // A refusal is to be told as such before the patience ends.
-KafkaOptions impatient(KafkaOptions kafka, milliseconds patience) {
-  kafka.auth_patience = patience / kTries;
-  return kafka;
+KafkaDoctorOptions impatient(KafkaDoctorOptions options) {
+  options.kafka.auth_patience = options.patience / kTries;
+  return options;
 }
 
 constexpr const char* kHeartbeatMend =
@@ -61,35 +62,26 @@ constexpr const char* kHeartbeatMend =
 
 }  // namespace
 
-KafkaDoctor::KafkaDoctor(const Declaration& declaration, const DecodeLimits& limits,
-                         KafkaOptions kafka, std::map<std::string, TopicTables> topics,
-                         std::string prefix, std::function<std::vector<StartAt>()> stored,
-                         milliseconds patience)
-    : declaration_(declaration),
-      limits_(limits),
-      kafka_(impatient(std::move(kafka), patience)),
-      topics_(std::move(topics)),
-      prefix_(std::move(prefix)),
-      stored_(std::move(stored)),
-      patience_(patience),
-      ends_(kafka_) {}
+KafkaDoctor::KafkaDoctor(const Declaration& declaration, KafkaDoctorOptions options)
+    : declaration_(declaration), options_(impatient(std::move(options))), ends_(options_.kafka) {}
 
 std::vector<DoctorCheck> KafkaDoctor::checks() {
   return {{"kafka", "brokers", [this] { return look_at_brokers(); }, true},
           {"kafka", "topics", [this] { return look_at_topics(); }},
           {"kafka", "group", [this] { return look_at_group(); }},
+          {"kafka", "topic settings", [this] { return look_at_settings(); }},
           {"kafka", "retention", [this] { return look_at_retention(); }},
           {"kafka", "samples", [this] { return look_at_samples(); }},
-          {"kafka", "clock", [this] { return look_at_clock(); }},
-          {"kafka", "heartbeats", [this] { return look_at_heartbeats(); }}};
+          {"kafka", "heartbeats", [this] { return look_at_heartbeats(); }},
+          {"kafka", "clock", [this] { return look_at_clock(); }}};
 }
 
 std::vector<Finding> KafkaDoctor::look_at_brokers() {
   // A refused log-in looks like a broker that restarts until it lasts (auth_patience).
-  const auto until = Steady::now() + patience_;
+  const auto until = Steady::now() + options_.patience;
   while (true) {
     try {
-      seen_ = ends_.read(patience_ / kTries);
+      seen_ = ends_.read(options_.patience / kTries);
       return {};
     } catch (const WorldError& error) {
       if (error.kind() != ErrorKind::kRetry || Steady::now() >= until) throw;
@@ -100,7 +92,7 @@ std::vector<Finding> KafkaDoctor::look_at_brokers() {
 
 std::vector<Finding> KafkaDoctor::look_at_topics() const {
   std::vector<Finding> findings;
-  for (const auto& [topic, tables] : topics_) {
+  for (const auto& [topic, tables] : options_.topics) {
     if (std::ranges::any_of(seen_, [&](const EndOffset& end) { return end.where.topic == topic; }))
       continue;
     std::vector<std::string> names;
@@ -118,48 +110,33 @@ std::vector<Finding> KafkaDoctor::look_at_topics() const {
 }
 
 std::vector<Finding> KafkaDoctor::look_at_group() {
-  if (!seen_.empty()) ends_.ask_group(seen_.front().where, patience_);
+  if (!seen_.empty()) ends_.ask_group(seen_.front().where, options_.patience);
   return {};
 }
 
+std::vector<Finding> KafkaDoctor::look_at_settings() {
+  settings_ = options_.settings(options_.kafka, options_.patience);
+  return judge_settings(settings_);
+}
+
 std::vector<Finding> KafkaDoctor::look_at_retention() {
-  std::vector<Finding> findings;
-  const std::string mend =
-      "nothing for the counts: the next member notices, and all is recounted. Give the topics a "
-      "retention.ms that outlives your longest outage";
+  RetentionLook look;
   // In this order: members go on meanwhile, and are never past an end that was read later.
-  const std::vector<StartAt> all = stored_();
-  seen_ = ends_.read(patience_);
-  for (const StartAt& stored : all) {
-    if (!topics_.contains(stored.where.topic)) continue;
-    const std::string partition =
-        fmt::format("{} [{}]", stored.where.topic, stored.where.partition.value);
-    const auto end = std::ranges::find(seen_, stored.where, &EndOffset::where);
-    if (end == seen_.end()) {
-      findings.push_back(found(kError, fmt::format("{} is stored, and is not there", partition),
-                               "the topic was deleted, or made anew with fewer partitions: what "
-                               "was not read is lost",
-                               mend));
-    } else if (stored.offset != kNotStarted && stored.offset < end->low) {
-      findings.push_back(found(kError,
-                               fmt::format("{} begins at {}, and {} is read next", partition,
-                                           end->low.value, stored.offset.value),
-                               fmt::format("{} records were purged before they were read",
-                                           end->low.value - stored.offset.value),
-                               mend));
-    } else if (stored.offset > end->high) {
-      findings.push_back(found(kError,
-                               fmt::format("{} ends at {}, and {} is read next", partition,
-                                           end->high.value, stored.offset.value),
-                               "the topic was deleted and made anew", mend));
-    }
-  }
-  return findings;
+  look.stored = options_.stored();
+  std::erase_if(look.stored,
+                [this](const StartAt& one) { return !options_.topics.contains(one.where.topic); });
+  seen_ = ends_.read(options_.patience);
+  look.ends = seen_;
+  look.settings = settings_;
+  look.since = [this](milliseconds age) {
+    return ends_.at_time(KafkaTimestamp(now_ms() - age.count()), options_.patience);
+  };
+  return judge_retention(look);
 }
 
 std::vector<Finding> KafkaDoctor::look_at_samples() {
   std::vector<Finding> findings;
-  for (const auto& [topic, tables] : topics_) {
+  for (const auto& [topic, tables] : options_.topics) {
     try {
       const Sampled sampled = sample(topic);
       newest_ms_ = std::max(newest_ms_, sampled.newest_ms);
@@ -191,12 +168,12 @@ KafkaDoctor::Sampled KafkaDoctor::sample(const std::string& topic) {
   }
   Sampled sampled;
   if (ranges.empty()) return sampled;
-  TopicReader reader(kafka_, std::move(ranges));
-  Decoder decoder(declaration_, limits_);
+  TopicReader reader(options_.kafka, std::move(ranges));
+  Decoder decoder(declaration_, options_.limits);
   Change change;
-  const bool done = read_all(reader, patience_, [&](const Record& record) {
+  const bool done = read_all(reader, options_.patience, [&](const Record& record) {
     sampled.newest_ms = std::max(sampled.newest_ms, record.timestamp.value);
-    const DecodeResult result = decoder.decode(record, topics_.at(topic), change);
+    const DecodeResult result = decoder.decode(record, options_.topics.at(topic), change);
     if (const auto* bad = std::get_if<BadRecord>(&result)) {
       ++sampled.bad;
       sampled.reason = fmt::format("{}: {}", code_name(bad->code), bad->reason);
@@ -207,9 +184,11 @@ KafkaDoctor::Sampled KafkaDoctor::sample(const std::string& topic) {
   if (done) return sampled;
   throw WorldError(ErrorKind::kRetry,
                    fmt::format("kafka: the last records of {} don't come within {} s", topic,
-                               patience_.count() / 1'000));
+                               options_.patience.count() / 1'000));
 }
 
+// No broker tells its time: only a stamp from the future shows a clock, and one that is behind
+// stays unseen.
 std::vector<Finding> KafkaDoctor::look_at_clock() const {
   const std::int64_t ahead = newest_ms_ - now_ms();
   if (ahead <= kAheadMaxMs) return {};
@@ -222,24 +201,25 @@ std::vector<Finding> KafkaDoctor::look_at_clock() const {
 }
 
 std::vector<Finding> KafkaDoctor::look_at_heartbeats() {
-  if (prefix_.empty()) return {};
-  const std::string topic = "__debezium-heartbeat." + prefix_;
+  if (options_.prefix.empty()) return {};
+  const std::string topic = "__debezium-heartbeat." + options_.prefix;
   const std::string why =
       "where nothing that is watched is written, Debezium's slot stands still: fences are never "
       "dropped, and the server's log piles up";
-  KafkaOptions options = kafka_;
+  KafkaOptions options = options_.kafka;
   options.topics = {topic};
   std::vector<ReadRange> ranges;
   try {
-    for (const EndOffset& end : EndOffsets(options).read(patience_)) {
+    for (const EndOffset& end : EndOffsets(options).read(options_.patience)) {
       if (end.high > end.low) ranges.push_back({end.where, Offset(end.high.value - 1), end.high});
     }
     std::int64_t newest = 0;
     if (!ranges.empty()) {
       TopicReader reader(options, std::move(ranges));
-      read_all(reader, patience_,
+      read_all(reader, options_.patience,
                [&](const Record& record) { newest = std::max(newest, record.timestamp.value); });
     }
+    newest_ms_ = std::max(newest_ms_, newest);
     if (newest == 0) {
       return {found(kWarning, "the connector sends no heartbeats: no record of " + topic, why,
                     kHeartbeatMend)};

@@ -13,18 +13,27 @@
 #include "consumer/core/ports.h"
 #include "consumer/kafka/end_offsets.h"
 #include "consumer/kafka/kafka_options.h"
+#include "consumer/kafka/topic_settings.h"
 
 namespace tidemark {
+
+struct KafkaDoctorOptions {
+  DecodeLimits limits;
+  KafkaOptions kafka;  // names the topics
+  std::map<std::string, TopicTables> topics;
+  std::string prefix;  // Debezium's topic.prefix; empty: its heartbeats are not looked at
+  // The offsets that are stored, and what brokers are set to keep; both may throw.
+  std::function<std::vector<StartAt>()> stored;
+  std::function<TopicSettingsMap(const KafkaOptions&, std::chrono::milliseconds)> settings =
+      read_topic_settings;
+  std::chrono::milliseconds patience = std::chrono::seconds(10);  // of each question
+};
 
 // One thread.
 class KafkaDoctor {
  public:
-  // `kafka` names the topics; `stored` gives the stored offsets, and may throw. `declaration` must
-  // outlive it. Throws WorldError(kConfig) when properties can't be used.
-  KafkaDoctor(const Declaration& declaration, const DecodeLimits& limits, KafkaOptions kafka,
-              std::map<std::string, TopicTables> topics, std::string prefix,
-              std::function<std::vector<StartAt>()> stored,
-              std::chrono::milliseconds patience = std::chrono::seconds(10));
+  // `declaration` must outlive it. Throws WorldError(kConfig) when properties can't be used.
+  KafkaDoctor(const Declaration& declaration, KafkaDoctorOptions options);
 
   // The first one is the gate; the others use what it has seen. They refer to this.
   std::vector<DoctorCheck> checks();
@@ -41,6 +50,7 @@ class KafkaDoctor {
   std::vector<Finding> look_at_brokers();
   std::vector<Finding> look_at_topics() const;
   std::vector<Finding> look_at_group();
+  std::vector<Finding> look_at_settings();
   std::vector<Finding> look_at_retention();
   std::vector<Finding> look_at_samples();
   std::vector<Finding> look_at_clock() const;
@@ -48,15 +58,11 @@ class KafkaDoctor {
   Sampled sample(const std::string& topic);
 
   const Declaration& declaration_;
-  DecodeLimits limits_;
-  KafkaOptions kafka_;
-  std::map<std::string, TopicTables> topics_;
-  std::string prefix_;
-  std::function<std::vector<StartAt>()> stored_;
-  std::chrono::milliseconds patience_;  // of each question
+  KafkaDoctorOptions options_;
   EndOffsets ends_;
   std::vector<EndOffset> seen_;  // partitions of the topics that are there
-  std::int64_t newest_ms_ = 0;   // timestamp of the newest sampled record
+  TopicSettingsMap settings_;    // of those that were told
+  std::int64_t newest_ms_ = 0;   // timestamp of the newest sampled record, heartbeats included
 };
 
 }  // namespace tidemark

@@ -29,7 +29,7 @@ constexpr std::array kLooks = {
     Look{"standby", look_at_standby, Of::kBoth},
     Look{"wal_level", look_at_wal_level, Of::kSource},
     Look{"tls", look_at_tls, Of::kBoth},
-    Look{"role", look_at_role, Of::kTarget},
+    Look{"role", look_at_role, Of::kBoth},
     Look{"state", look_at_state, Of::kTarget},
     Look{"declarations", look_at_declarations, Of::kTarget},
     Look{"replica identity", look_at_replica_identity, Of::kSource},
@@ -45,9 +45,9 @@ constexpr std::array kLooks = {
 
 }  // namespace
 
-SqlResult ask(const DoctorCase& in, const char* what, const std::string& sql,
+SqlResult ask(PgConnection& connection, const char* what, const std::string& sql,
               const SqlParams& params) {
-  PgTransaction transaction(in.connection);
+  PgTransaction transaction(connection);
   SqlResult result = transaction.run_sql({what, ""}, sql, params);
   transaction.commit();
   return result;
@@ -77,17 +77,20 @@ std::vector<DoctorCheck> PgDoctor::checks() {
   };
   std::vector<DoctorCheck> checks{gate("connection", session_)};
   if (source_) checks.push_back(gate("connection to the source", *source_));
-  const auto add = [&](const std::string& name, const Look& one, PgSession& session) {
-    checks.push_back({"postgres", name, [this, &session, look = one.look] {
+  const auto add = [&](const std::string& name, const Look& one, bool at_source) {
+    checks.push_back({"postgres", name, [this, look = one.look, at_source] {
                         PgConnection* const source = source_ ? &source_->get() : nullptr;
-                        return look({session.get(), declaration_, options_, source});
+                        return look({at_source ? *source : session_.get(),
+                                     at_source ? *options_.source : options_.pg,
+                                     at_source ? "source" : "postgres", declaration_, options_,
+                                     session_.get(), source});
                       }});
   };
   for (const Look& one : kLooks) {
-    if (!source_ || one.of != Of::kSource) add(one.name, one, session_);
-    if (source_ && one.of == Of::kSource) add(one.name, one, *source_);
-    if (source_ && one.of == Of::kBoth)
-      add(std::string(one.name) + " of the source", one, *source_);
+    const bool apart = source_.has_value();
+    if (!apart || one.of != Of::kSource) add(one.name, one, false);
+    if (apart && one.of == Of::kSource) add(one.name, one, true);
+    if (apart && one.of == Of::kBoth) add(std::string(one.name) + " of the source", one, true);
   }
   return checks;
 }

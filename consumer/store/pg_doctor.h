@@ -1,6 +1,7 @@
 // What `tidemark doctor` looks at in Postgres. Reads only.
 #pragma once
 
+#include <chrono>
 #include <cstddef>
 #include <optional>
 #include <string>
@@ -20,6 +21,8 @@ struct PgDoctorOptions {
   bool recounted = true;           // false: there are no source tables, and nobody reads the slot
   std::size_t connections = 10;    // that one more member would open
   std::optional<PgOptions> source = {};  // where the watched tables are, if elsewhere (F10)
+  // A slot that is followed confirms something within it, where it lags at all.
+  std::chrono::milliseconds confirm_patience{3'000};
 };
 
 // One connection; one thread.

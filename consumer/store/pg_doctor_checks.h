@@ -9,10 +9,13 @@
 namespace tidemark {
 
 struct DoctorCase {
-  PgConnection& connection;
+  PgConnection& connection;  // to the database that is looked at
+  const PgOptions& pg;       // how it is reached
+  const char* section;       // of the configuration, which says so
   const Declaration& declaration;
   const PgDoctorOptions& options;
-  PgConnection* source = nullptr;  // for looks at both databases: the other one, if there is one
+  PgConnection& cells;             // to the target
+  PgConnection* source = nullptr;  // to the source, where that is another database
 };
 
 using Findings = std::vector<Finding>;
@@ -24,8 +27,12 @@ inline Finding warning_found(std::string what, std::string why, std::string mend
   return {Finding::Level::kWarning, std::move(what), std::move(why), std::move(mend)};
 }
 // One statement in its own transaction.
-SqlResult ask(const DoctorCase& in, const char* what, const std::string& sql,
+SqlResult ask(PgConnection& connection, const char* what, const std::string& sql,
               const SqlParams& params = {});
+inline SqlResult ask(const DoctorCase& in, const char* what, const std::string& sql,
+                     const SqlParams& params = {}) {
+  return ask(in.connection, what, sql, params);
+}
 // The names of the watched tables, quoted, as text[].
 std::string watched_names(const Declaration& declaration);
 

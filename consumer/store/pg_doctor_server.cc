@@ -56,8 +56,9 @@ Findings look_at_standby(const DoctorCase& in) {
   return {error_found("the database is a standby",
                       "its snapshots miss running transactions, and nothing can be written: a "
                       "member refuses to start on it",
-                      "name the primary in [postgres] connection, or all hosts: libpq finds the "
-                      "primary among \"host=a,b\"")};
+                      fmt::format("name the primary in [{}] connection, or all hosts: libpq finds "
+                                  "the primary among \"host=a,b\"",
+                                  in.section))};
 }
 
 Findings look_at_wal_level(const DoctorCase& in) {
@@ -69,7 +70,7 @@ Findings look_at_wal_level(const DoctorCase& in) {
 }
 
 Findings look_at_tls(const DoctorCase& in) {
-  const std::vector<std::string> hosts = unverified_hosts(in.options.pg.connection);
+  const std::vector<std::string> hosts = unverified_hosts(in.pg.connection);
   if (hosts.empty()) return {};
   const bool encrypted =
       ask(in, "look at TLS", "select ssl from pg_stat_ssl where pid = pg_backend_pid()")
@@ -80,8 +81,9 @@ Findings look_at_tls(const DoctorCase& in) {
                    encrypted ? "encrypted, and nobody verifies to whom" : "not encrypted"),
        "whoever stands between can read the password and the rows, and answer in the server's "
        "place",
-       "sslmode=verify-full sslrootcert=FILE in [postgres] connection; without it a member starts "
-       "only with allow_unverified_hosts = true"}};
+       fmt::format("sslmode=verify-full sslrootcert=FILE in [{}] connection; without it a member "
+                   "starts only with [postgres] allow_unverified_hosts = true",
+                   in.section)}};
 }
 
 Findings look_at_role(const DoctorCase& in) {
@@ -91,9 +93,10 @@ Findings look_at_role(const DoctorCase& in) {
   const std::string why =
       "the service needs to read watched tables and to write counters, no "
       "more; what it may do, who takes it over may do, too";
-  const std::string mend =
-      "a role of its own, as sql/roles.sql makes it, in [postgres] connection; then `tidemark "
-      "migrate --print-grants | psql`";
+  const std::string mend = fmt::format(
+      "a role of its own, as sql/roles.sql makes it, in [{}] connection; then `tidemark migrate "
+      "--print-grants | psql`",
+      in.section);
   if (role.boolean(0, 1)) return {warning_found(name + " is a superuser", why, mend)};
   if (role.is_null(0, 2)) return {};
   return {warning_found(fmt::format("{} may write watched tables: {}", name, role.text(0, 2)), why,

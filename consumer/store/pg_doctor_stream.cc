@@ -18,7 +18,6 @@ constexpr std::int64_t kGiB = std::int64_t{1} << 30;
 constexpr std::int64_t kRetainedMax = 10 * kGiB;
 // A slot that is followed is never so far behind that this is not confirmed within the patience.
 constexpr std::int64_t kUnconfirmedMax = 16 * kMiB;
-constexpr std::chrono::seconds kConfirmPatience{3};
 
 // Each watched table and, when it is partitioned, each of its leaves: what Debezium sees.
 constexpr const char* kLeaves = R"(
@@ -230,7 +229,7 @@ Findings look_at_heartbeats(const DoctorCase& in) {
   const SqlResult before = read_slot(in);
   if (before.rows() == 0 || !before.boolean(0, kActive)) return {};  // said by the slot
   if (before.integer(0, kUnconfirmed) <= kUnconfirmedMax) return {};
-  std::this_thread::sleep_for(kConfirmPatience);
+  std::this_thread::sleep_for(in.options.confirm_patience);
   const SqlResult after = read_slot(in);
   if (after.rows() == 0 || after.text(0, kConfirmed) != before.text(0, kConfirmed)) return {};
   return {error_found(

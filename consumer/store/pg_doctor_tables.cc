@@ -49,10 +49,10 @@ std::vector<std::string> big_scans(const DoctorCase& in, const std::string& stat
 }
 
 // A few values of a column as an array literal; none: the table is empty.
-std::optional<std::string> some_keys(const DoctorCase& in, const std::string& table,
+std::optional<std::string> some_keys(PgConnection& connection, const std::string& table,
                                      const std::string& column) {
   const SqlResult keys =
-      ask(in, "read a few keys",
+      ask(connection, "read a few keys",
           fmt::format("select array_agg(k)::text from (select {0} as k from {1} where {0} is not "
                       "null limit 3) as few",
                       column, table));
@@ -87,7 +87,8 @@ std::string lookup_columns(const Declaration& declaration, AggregateIndex aggreg
 
 void look_at_recount(const DoctorCase& in, AggregateIndex index, Findings& findings) {
   const Aggregate& aggregate = in.declaration.aggregate(index);
-  const auto keys = some_keys(in, quote_name(aggregate.name), quote_identifier(aggregate.key));
+  const auto keys =
+      some_keys(in.cells, quote_name(aggregate.name), quote_identifier(aggregate.key));
   if (!keys) return;
   const std::string who = "the recount of single rows of " + aggregate.name.text();
   for (const std::string& table :
@@ -105,8 +106,8 @@ void look_at_recount(const DoctorCase& in, AggregateIndex index, Findings& findi
 void look_at_rule(const DoctorCase& in, const Rule& rule, Findings& findings) {
   const DirtySource& source = rule.dirty.front();
   const Table& table = in.declaration.table(source.table);
-  const auto users =
-      some_keys(in, quote_name(table.name), quote_identifier(table.columns[source.key.value].name));
+  const auto users = some_keys(in.connection, quote_name(table.name),
+                               quote_identifier(table.columns[source.key.value].name));
   if (!users) return;
   for (const std::string& big : big_scans(in, "rule " + rule.name, rule.sql, {*users, rule.name})) {
     findings.push_back(scan_found("rule " + rule.name, big, ""));

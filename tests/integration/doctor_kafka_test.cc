@@ -31,9 +31,18 @@ constexpr std::chrono::milliseconds kShortly{1'000};
 constexpr int kTopicDenied = 29;
 constexpr int kGroupDenied = 30;
 
+// A record's timestamp, so many milliseconds from now.
+std::int64_t in_ms(std::int64_t ms) {
+  const auto now = std::chrono::system_clock::now().time_since_epoch();
+  return std::chrono::duration_cast<std::chrono::milliseconds>(now).count() + ms;
+}
+
+TopicSettingsMap no_settings(const KafkaOptions&, std::chrono::milliseconds) { return {}; }
+
 class KafkaDoctorTest : public ::testing::Test {
  protected:
   KafkaDoctorTest() {
+    set_retention_ms(-1);
     kafka_.create_topic(kTopic, 2);
     kafka_.create_topic(kHeartbeats, 1);
     kafka_.produce({.topic = kTopic, .key = "{}", .value = kGood});
@@ -45,13 +54,18 @@ class KafkaDoctorTest : public ::testing::Test {
     options.properties = kafka_.properties("counters");
     options.topics = {kTopic};
     const TopicTables tables{.tables = {table_named(declaration_, "follows")}};
-    KafkaDoctor doctor(
-        declaration_, {}, options, {{kTopic, tables}}, "app", [this] { return stored_; }, patience);
+    KafkaDoctor doctor(declaration_, {.limits = {},
+                                      .kafka = options,
+                                      .topics = {{kTopic, tables}},
+                                      .prefix = "app",
+                                      .stored = [this] { return stored_; },
+                                      .settings = settings_,
+                                      .patience = patience});
     return diagnose(doctor.checks());
   }
-  std::vector<std::string> found() {
+  std::vector<std::string> found(std::chrono::milliseconds patience = kPatience) {
     std::vector<std::string> lines;
-    for (const CheckResult& check : look().checks) {
+    for (const CheckResult& check : look(patience).checks) {
       for (const Finding& finding : check.findings) {
         EXPECT_FALSE(finding.why.empty() || finding.mend.empty()) << finding.what;
         lines.push_back(check.name + ": " + finding.what);
@@ -60,10 +74,19 @@ class KafkaDoctorTest : public ::testing::Test {
     return lines;
   }
 
+  // The mock can't be asked for it.
+  void set_retention_ms(std::int64_t ms) {
+    settings_ = [ms](const KafkaOptions& kafka, std::chrono::milliseconds) {
+      return TopicSettingsMap{
+          {kafka.topics.at(0), TopicSettings{.cleanup_policy = "delete", .retention_ms = ms}}};
+    };
+  }
+
   MockKafka kafka_;
   Declaration declaration_ = music_declaration();
   std::vector<StartAt> stored_ = {{{kTopic, Partition(0)}, Offset(1)},
                                   {{kTopic, Partition(1)}, kNotStarted}};
+  std::function<TopicSettingsMap(const KafkaOptions&, std::chrono::milliseconds)> settings_;
 };
 
 TEST_F(KafkaDoctorTest, FindsNothingWhereNothingIsWrong) { EXPECT_THAT(found(), IsEmpty()); }
@@ -82,6 +105,26 @@ TEST_F(KafkaDoctorTest, RecordsThatWerePurgedBeforeTheyWereRead) {
   const std::vector<std::string> lines = found();
   ASSERT_FALSE(lines.empty());
   EXPECT_THAT(lines[0], HasSubstr("retention: app.public.follows [1] begins at "));
+}
+
+TEST_F(KafkaDoctorTest, ATopicThatKeepsTooLittleAndRecordsThatWaitInIt) {
+  set_retention_ms(3'600'000);
+  kafka_.produce({.topic = kTopic, .key = "{}", .value = kGood});  // of no time, to the mock
+  EXPECT_THAT(found(),
+              ElementsAre(HasSubstr("topic settings: app.public.follows keeps records for 1 h 00 "
+                                    "min only"),
+                          HasSubstr("retention: app.public.follows [0]: 1 records wait to be read, "
+                                    "the oldest for more than half")));
+}
+
+TEST_F(KafkaDoctorTest, ABrokerThatCannotBeAskedForSettingsIsToldAndTheRestIsLookedAt) {
+  settings_ = read_topic_settings;
+  stored_[0].offset = Offset(7);
+  const std::vector<std::string> lines = found(kShortly);
+  ASSERT_EQ(lines.size(), 2U);
+  EXPECT_THAT(lines[0], HasSubstr("topic settings: kafka: group counters: can't ask for the "
+                                  "topics' configuration"));
+  EXPECT_THAT(lines[1], HasSubstr("retention: "));
 }
 
 TEST_F(KafkaDoctorTest, RecordsThatCannotBeDecoded) {
@@ -104,11 +147,12 @@ TEST_F(KafkaDoctorTest, ATopicAndAGroupThatWeMayNotUse) {
 }
 
 TEST_F(KafkaDoctorTest, AClockThatIsAhead) {
-  using std::chrono::milliseconds;
-  const auto now =
-      std::chrono::duration_cast<milliseconds>(std::chrono::system_clock::now().time_since_epoch())
-          .count();
-  kafka_.produce({.topic = kTopic, .key = "{}", .value = kGood, .timestamp_ms = now + 60'000});
+  kafka_.produce({.topic = kTopic, .key = "{}", .value = kGood, .timestamp_ms = in_ms(60'000)});
+  EXPECT_THAT(found(), ElementsAre(HasSubstr("clock: the newest record was stamped ")));
+}
+
+TEST_F(KafkaDoctorTest, AClockThatOnlyTheHeartbeatsShow) {
+  kafka_.produce({.topic = kHeartbeats, .key = "{}", .value = "{}", .timestamp_ms = in_ms(90'000)});
   EXPECT_THAT(found(), ElementsAre(HasSubstr("clock: the newest record was stamped ")));
 }
 
@@ -126,8 +170,13 @@ TEST(KafkaDoctor, AConnectorWithoutHeartbeatsIsFound) {
   options.properties = kafka.properties("counters");
   options.topics = {kTopic};
   const Declaration declaration = music_declaration();
-  KafkaDoctor doctor(
-      declaration, {}, options, {}, "app", [] { return std::vector<StartAt>(); }, kPatience);
+  KafkaDoctor doctor(declaration, {.limits = {},
+                                   .kafka = options,
+                                   .topics = {},
+                                   .prefix = "app",
+                                   .stored = [] { return std::vector<StartAt>(); },
+                                   .settings = no_settings,
+                                   .patience = kPatience});
   const Diagnosis diagnosis = diagnose(doctor.checks());
   EXPECT_THAT(text_of(diagnosis), HasSubstr("no record of __debezium-heartbeat.app"));
 }

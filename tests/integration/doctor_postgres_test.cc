@@ -14,8 +14,8 @@
 #include "consumer/store/grants.h"
 #include "consumer/store/indexes.h"
 #include "consumer/store/migrate.h"
-#include "consumer/store/pg_doctor.h"
 #include "consumer/store/pg_conninfo.h"
+#include "consumer/store/pg_doctor.h"
 #include "tests/support/follows_fixture.h"
 
 namespace tidemark::testing {
@@ -52,6 +52,9 @@ class SlotReader {
   }
   SlotReader(const SlotReader&) = delete;
   SlotReader& operator=(const SlotReader&) = delete;
+
+  // From now on it confirms nothing.
+  void freeze() { kill(pid_, SIGSTOP); }
 
  private:
   pid_t pid_ = -1;
@@ -164,6 +167,22 @@ TEST_F(PostgresDoctor, ASlotThatHoldsBackMoreThanHalfOfWhatItMay) {
   EXPECT_THAT(found("slot"), Contains(HasSubstr("of max_slot_wal_keep_size = 40 MiB")));
   sql("alter system reset max_slot_wal_keep_size");
   sql("select pg_reload_conf()");
+}
+
+// As without heartbeats, or with an lsn.flush.mode that leaves it to others.
+TEST_F(PostgresDoctor, ASlotThatIsFollowedAndStandsStill) {
+  PgDoctorOptions options = doctor_options();
+  options.confirm_patience = std::chrono::milliseconds(200);
+  SlotReader reader(dsn_, slot_);
+  await_active();
+  reader.freeze();
+  EXPECT_THAT(found(options, "heartbeats"), IsEmpty()) << "there is nothing to confirm";
+  for (int i = 0; i < 26; ++i) {  // the last of them wait to be written
+    sql("select pg_logical_emit_message(false, 'fill', repeat('x', 1000000))");
+  }
+  EXPECT_THAT(
+      found(options, "heartbeats"),
+      ElementsAre(HasSubstr("heartbeats: slot " + slot_ + " is followed, and stands still ")));
 }
 
 TEST_F(PostgresDoctor, ATableThatIsNotPublishedOrNotAsAWhole) {
