@@ -25,7 +25,9 @@ std::vector<std::string> topics_of(const std::vector<ProgressRow>& partitions) {
 }  // namespace
 
 LiveStatus::LiveStatus(LiveStatusOptions options)
-    : options_(std::move(options)), reader_(options_.pg) {}
+    : options_(std::move(options)), reader_(options_.pg) {
+  if (options_.source) slot_.emplace(*options_.source, options_.slot);
+}
 
 StatusLook LiveStatus::read() {
   StatusLook look;
@@ -34,6 +36,7 @@ StatusLook LiveStatus::read() {
   look.time = fmt::format("{:%Y-%m-%dT%H:%M:%SZ}",
                           fmt::gmtime(system_clock::to_time_t(system_clock::now())));
   read_ends(look);
+  if (slot_) look.source = slot_->look();
   return look;
 }
 

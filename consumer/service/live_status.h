@@ -18,6 +18,8 @@ struct LiveStatusOptions {
   KafkaProperties kafka;
   std::string group;
   std::chrono::seconds interval{};  // between looks, as it is told
+  std::optional<PgOptions> source;  // where it is a second database, with Debezium's slot
+  std::string slot;
 };
 
 // One thread. Postgres is asked as a status page does it; Kafka only where the topics end that
@@ -37,6 +39,7 @@ class LiveStatus {
   LiveStatusOptions options_;
   OverviewReader reader_;
   std::optional<TopicEnds> ends_;
+  std::optional<SlotLook> slot_;
   std::optional<StatusLook> before_;
   std::optional<StatusLook> now_;
 };

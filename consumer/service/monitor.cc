@@ -7,6 +7,7 @@
 #include <fstream>
 #include <iterator>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <utility>
 
 #include "consumer/service/http.h"
@@ -32,6 +33,12 @@ TopicEnds ends_of(const Config& config, const Declaration& declaration) {
     topics.push_back(topic);
   }
   return {config.kafka, std::move(topics)};
+}
+
+std::optional<SlotLook> slot_of(const Config& config) {
+  const std::optional<PgOptions> source = source_options(config);
+  if (!source) return std::nullopt;
+  return std::optional<SlotLook>(std::in_place, *source, config.recount.slot);
 }
 
 std::vector<std::string> names_of(const std::vector<Rule>& rules) {
@@ -90,10 +97,17 @@ struct Monitor::Impl {
         rules(names_of(declaration.rules)),
         metrics(TIDEMARK_VERSION, hash),
         ends(ends_of(config, declaration)),
+        slot(slot_of(config)),
         watch({.pg = pg_options(config, Role::kService),
                .ends = [this] { return ends.read(); },
+               .source = source_look(),
                .on_look = [this](const StateView& view) { metrics.update(view); }}),
         http({config.http.host, config.http.port, read_token(config.http)}, handlers()) {}
+
+  std::function<SourceView()> source_look() {
+    if (!slot) return nullptr;
+    return [this] { return slot->look(); };
+  }
 
   HttpHandlers handlers() {
     return {.ready = [this](ReadyQuery query) { return readiness.answer(query); },
@@ -115,6 +129,7 @@ struct Monitor::Impl {
                         .checks = readiness.checks(),
                         .pipeline = readiness.pipeline(),
                         .figures = metrics.figures(),
+                        .second_database = slot.has_value(),
                         .view = watch.view(),
                         .trouble = watch.trouble()});
   }
@@ -127,6 +142,7 @@ struct Monitor::Impl {
   Cached metrics_text{[this] { return metrics.text(); }};
   Cached report{[this] { return status(); }};
   TopicEnds ends;
+  std::optional<SlotLook> slot;  // of the source, where it is a second database
   StateWatch watch;
   HttpServer http;  // last: its thread ends before what it uses
 };

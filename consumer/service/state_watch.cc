@@ -70,6 +70,7 @@ void StateWatch::look(bool watched) {
     } catch (const WorldError&) {  // the lag of other members' partitions is not known then
     }
   }
+  if (watched && options_.source) view->source = options_.source();
   const bool found = view->at != Steady::time_point{};
   if (found && options_.on_look) options_.on_look(*view);
   const std::lock_guard lock(mutex_);

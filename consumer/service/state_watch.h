@@ -8,11 +8,13 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <thread>
 
 #include "consumer/core/types.h"
 #include "consumer/store/overview.h"
+#include "consumer/store/slot_look.h"
 
 namespace tidemark {
 
@@ -21,12 +23,15 @@ struct StateView {
   std::chrono::steady_clock::time_point at;  // when; long ago: looking fails
   Overview overview;
   std::map<TopicPartition, Offset> ends;  // of all partitions, as Kafka says; may be empty
+  std::optional<SourceView> source;       // none: there is one database, or nobody looked
 };
 
 struct StateWatchOptions {
   PgOptions pg;
   // Where topics end. Called from the watch's thread while somebody looks; throws WorldError.
   std::function<std::map<TopicPartition, Offset>()> ends;
+  // The source, where it is a second database; empty: it is not. Called as `ends`.
+  std::function<SourceView()> source;
   // Told of each look.
   std::function<void(const StateView&)> on_look;
 };

@@ -114,6 +114,15 @@ std::string going_pass_text(const PassRow& going, const StatusFrame& frame) {
                      going.corrected);
 }
 
+std::string source_text(const SourceView& source) {
+  if (!source.slot) return "not known: " + source.trouble;
+  if (!source.slot->there) return fmt::format("there is no slot {}", source.slot_name);
+  const double mib = static_cast<double>(source.slot->behind_bytes.value_or(0)) / (1 << 20);
+  return fmt::format("slot {} {}, {:.1f} MiB behind, confirmed {}", source.slot_name,
+                     source.slot->active ? "is followed" : "IS NOT FOLLOWED", mib,
+                     source.slot->confirmed);
+}
+
 std::string suspects_text(const Overview& seen) {
   std::string text = bounded(seen.counts.suspect_cells) + " cells";
   if (seen.suspect_oldest_seconds) text += ", the oldest for " + ago(*seen.suspect_oldest_seconds);
@@ -130,6 +139,7 @@ void add_counts(const StatusFrame& frame, Lines& lines) {
   const Overview& seen = frame.now.overview;
   lines.push_back(line_of("applied", applied_text(frame)));
   lines.push_back(line_of("lag", lag_text(frame)));
+  if (frame.now.source) lines.push_back(line_of("source", source_text(*frame.now.source)));
   lines.push_back(line_of("last pass", last_pass_text(seen.last)));
   if (seen.going) lines.push_back(line_of("pass now", going_pass_text(*seen.going, frame)));
   lines.push_back(line_of("drift found", bounded(seen.counts.drift)));

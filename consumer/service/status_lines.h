@@ -5,11 +5,13 @@
 #include <chrono>
 #include <cstddef>
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "consumer/core/types.h"
 #include "consumer/store/overview.h"
+#include "consumer/store/slot_look.h"
 
 namespace tidemark {
 
@@ -20,6 +22,7 @@ struct StatusLook {
   Overview overview;
   std::map<TopicPartition, Offset> ends;  // where topics end; partitions may be missing
   std::string kafka_trouble;              // why none is known; empty: they were asked for
+  std::optional<SourceView> source;       // where it is a second database
 };
 
 struct StatusFrame {

@@ -122,6 +122,20 @@ json rules_json(const std::vector<std::string>& declared, const std::vector<Wait
   return list;
 }
 
+// What isn't known is null, also before the first look.
+json source_json(const StatusParts& parts) {
+  if (!parts.second_database) return nullptr;
+  const SourceView seen = parts.view && parts.view->source ? *parts.view->source : SourceView();
+  json out = {{"slot", seen.slot_name}, {"trouble", seen.trouble},  {"there", nullptr},
+              {"active", nullptr},      {"confirmed_lsn", nullptr}, {"behind_bytes", nullptr}};
+  if (!seen.slot) return out;
+  out["there"] = seen.slot->there;
+  out["active"] = seen.slot->active;
+  out["behind_bytes"] = optional(seen.slot->behind_bytes);
+  if (!seen.slot->confirmed.empty()) out["confirmed_lsn"] = seen.slot->confirmed;
+  return out;
+}
+
 void add_view(json& out, const StatusParts& parts) {
   const Overview& seen = parts.view->overview;
   auto partitions = json::array();
@@ -152,6 +166,7 @@ void add_view(json& out, const StatusParts& parts) {
 std::string status_json(const StatusParts& parts) {
   json out = {{"member", member_json(parts)},
               {"state", {{"age_seconds", nullptr}, {"trouble", parts.trouble}}},
+              {"source", source_json(parts)},
               {"counted_up_to", OverviewReader::kCountMax}};
   if (parts.view) add_view(out, parts);
   return out.dump(-1, ' ', false, json::error_handler_t::replace) + "\n";

@@ -22,6 +22,7 @@ struct StatusParts {
   std::vector<ReadyCheck> checks;
   PipelineStatus pipeline;
   MemberFigures figures;
+  bool second_database = false;           // the watched tables are in another one than the cells
   std::shared_ptr<const StateView> view;  // nullptr: Postgres was not looked at yet
   std::string trouble;                    // why not; empty: it was
 };

@@ -101,7 +101,9 @@ ExitCode watch_status(const Config& config, std::chrono::seconds interval) {
   LiveStatus status({.pg = pg_options(config, Role::kService),
                      .kafka = config.kafka,
                      .group = group_id(config),
-                     .interval = interval});
+                     .interval = interval,
+                     .source = source_options(config),
+                     .slot = config.recount.slot});
   auto looked_at = Steady::now();
   std::vector<std::string> lines = status.look();  // what it throws is to stay on the terminal
   Screen screen;

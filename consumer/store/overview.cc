@@ -63,14 +63,6 @@ constexpr const char* kDirtySql = R"(
 select count(*), count(*) filter (where error is not null)
   from (select error from tidemark.dirty limit $1::bigint) d)";
 
-PgOptions for_looking(PgOptions options) {
-  options.application_name = "tidemark status";
-  options.statement_timeout = kStatementTimeout;
-  options.lock_timeout = kLockTimeout;
-  options.connect_timeout = kConnectTimeout;
-  return options;
-}
-
 std::uint64_t number(const SqlResult& rows, std::size_t column) {
   return static_cast<std::uint64_t>(rows.integer(0, column));
 }
@@ -142,6 +134,14 @@ std::vector<WaitingRow> read_waiting(PgTransaction& transaction, const SqlParams
 }
 
 }  // namespace
+
+PgOptions for_looking(PgOptions options) {
+  options.application_name = "tidemark status";
+  options.statement_timeout = kStatementTimeout;
+  options.lock_timeout = kLockTimeout;
+  options.connect_timeout = kConnectTimeout;
+  return options;
+}
 
 OverviewReader::OverviewReader(PgOptions options)
     : session_(for_looking(std::move(options)), [](PgConnection& connection) {

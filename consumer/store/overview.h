@@ -54,6 +54,9 @@ struct Overview {
   std::vector<WaitingRow> waiting;  // of the first kCountMax users
 };
 
+// These options for who only looks: statements end within a second, and nobody is waited for long.
+PgOptions for_looking(PgOptions options);
+
 // One connection, one thread. Looking must cost nothing: statements end within a second, and what
 // may be long is counted up to a bound.
 class OverviewReader {

@@ -2,6 +2,7 @@
 
 import glob
 import io
+import json
 import os
 import re
 import shutil
@@ -9,6 +10,7 @@ import time
 
 from ops.stack import wait_until
 
+from browser import Browser
 from chain import Load
 from recounts import ALWAYS_MS, calm, figures, passes
 from world import PATIENCE_S, REPO, TABLES, demand
@@ -63,6 +65,22 @@ def copy_cells_to_the_rows(world):
     target.close()
 
 
+def shown_source(world, member):
+    """What a member shows of the database of the rows, once it has looked."""
+    def seen():
+        status, text = member.get("/status")
+        source = json.loads(text)["source"] if status == 200 else None
+        return source if source and source["active"] else None
+    source = wait_until(seen, 30, "/status shows the source's slot")
+    demand(source["slot"] == world.name and "/" in source["confirmed_lsn"] and source["behind_bytes"] >= 0,
+           f"/status shows the source as {source}")
+    with Browser() as page:
+        page.open(f"http://127.0.0.1:{member.port}/")
+        page.wait("the source", lambda: "behind" in page.text("#source") and world.name in page.text("#source"))
+        demand(not page.errors, f"the page's errors: {page.errors}")
+    return source
+
+
 def two_servers(world):
     """Passes all the time; a member and the server of the cells are killed; each cell right, nothing is drift."""
     world.pass_every_ms = ALWAYS_MS
@@ -83,6 +101,7 @@ def two_servers(world):
         time.sleep(1)
         world.cells.start()
         world.members[0].start()
+        shown_source(world, world.members[1])
         before = passes(world)
         wait_until(lambda: passes(world) > before + 1, PATIENCE_S, "passes go on")
         beside = world.command("verify", "--json")

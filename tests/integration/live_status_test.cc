@@ -26,7 +26,9 @@ class LiveStatusTest : public StoreTest {
     return {.pg = options(),
             .kafka = kafka_.properties("counters"),
             .group = "counters",
-            .interval = std::chrono::seconds(2)};
+            .interval = std::chrono::seconds(2),
+            .source = std::nullopt,
+            .slot = ""};
   }
   void apply(Epoch epoch, std::int64_t from, std::int64_t to) {
     store_->apply(DeltaBuilder(declaration_).advance(epoch, from, to).build());

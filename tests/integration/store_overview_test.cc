@@ -4,6 +4,7 @@
 #include <chrono>
 
 #include "consumer/store/overview.h"
+#include "consumer/store/slot_look.h"
 #include "tests/support/pg_fixture.h"
 
 namespace tidemark::testing {
@@ -73,6 +74,37 @@ TEST_F(StoreOverview, GivesUpSoonWhenPostgresDoesNotAnswer) {
   EXPECT_LT(std::chrono::steady_clock::now() - begin, std::chrono::seconds(15));
   holds.roll_back();
   EXPECT_EQ(reader_.read().partitions.size(), 2U);
+}
+
+// --- the source, where it is a second database --------------------------------------------------
+
+TEST_F(StoreOverview, ASlotIsShownWithHowFarItIsBehind) {
+  const std::string name = "slot_" + sql("select current_database()");
+  SlotLook look(options(), name);
+  EXPECT_FALSE(look.look().slot.value().there);
+  const std::string confirmed =
+      sql("select lsn from pg_create_logical_replication_slot('" + name + "', 'pgoutput')");
+  sql("select pg_logical_emit_message(true, 'fill', repeat('x', 100000))");
+  const SourceView seen = look.look();
+  EXPECT_EQ(seen.slot_name, name);
+  EXPECT_TRUE(seen.slot->there);
+  EXPECT_FALSE(seen.slot->active);
+  EXPECT_EQ(seen.slot->confirmed, confirmed);
+  EXPECT_GT(seen.slot->behind_bytes.value(), 100'000);
+  EXPECT_LT(seen.slot->behind_bytes.value(), 50'000'000);
+  sql("select pg_drop_replication_slot('" + name + "')");
+}
+
+TEST_F(StoreOverview, ASourceThatCannotBeReachedIsToldAndFoundAgain) {
+  PgOptions source = options();
+  source.connection += " user=nobody_yet";
+  SlotLook look(source, "debezium");
+  const SourceView lost = look.look();
+  EXPECT_FALSE(lost.slot);
+  EXPECT_THAT(lost.trouble, ::testing::HasSubstr("the role is unknown"));
+  sql("create role nobody_yet login");
+  EXPECT_TRUE(look.look().slot);
+  sql("drop role nobody_yet");
 }
 
 }  // namespace

@@ -138,6 +138,19 @@ TEST(StatusLines, WithoutKafkaTheLagIsNotKnownAndAllElseIs) {
   EXPECT_THAT(lines.back(), HasSubstr("500           -"));
 }
 
+TEST(StatusLines, ASecondDatabaseIsShownByTheSlotThatLeadsOutOfIt) {
+  StatusLook now = look(seconds(5), 400, 500);
+  now.source = SourceView{.slot_name = "debezium", .slot = SlotState(), .trouble = ""};
+  EXPECT_THAT(lines_of(now), Contains("source        there is no slot debezium"));
+  now.source->slot =
+      SlotState{.there = true, .active = false, .confirmed = "0/2A", .behind_bytes = 3 << 19};
+  EXPECT_THAT(lines_of(now), Contains("source        slot debezium IS NOT FOLLOWED, 1.5 MiB "
+                                      "behind, confirmed 0/2A"));
+  now.source->slot = std::nullopt;
+  now.source->trouble = "database: cannot connect";
+  EXPECT_THAT(lines_of(now), Contains("source        not known: database: cannot connect"));
+}
+
 TEST(StatusLines, LostDataAndPartitionsThatNobodyClaimedYet) {
   StatusLook now = look(seconds(5), 400, 500);
   now.overview.partitions[1].data_loss_at = "2026-11-01T00:00:01Z";

@@ -45,6 +45,7 @@ StatusParts some_parts() {
                     .checks = {{"kafka", "no \"broker\""}},
                     .pipeline = {},
                     .figures = {},
+                    .second_database = false,
                     .view = std::move(view),
                     .trouble = ""};
   parts.pipeline.partitions = {
@@ -78,6 +79,25 @@ TEST(StatusReport, ShowsDriftWithItsEvidenceAndRulesThatNobodyWaitsFor) {
             (json{{"rule", "rd"}, {"users", 0}, {"failed", 0}, {"oldest_seconds", 0}}));
   EXPECT_EQ(status["member"]["ready"], false);
   EXPECT_EQ(status["member"]["checks"][0]["why_not"], "no \"broker\"");
+}
+
+TEST(StatusReport, ASecondDatabaseIsShownByTheSlotThatLeadsOutOfIt) {
+  StatusParts parts = some_parts();
+  EXPECT_EQ(json::parse(status_json(parts))["source"], nullptr) << "there is one";
+  parts.second_database = true;
+  EXPECT_EQ(json::parse(status_json(parts))["source"]["active"], nullptr) << "nobody looked yet";
+  auto view = std::make_shared<StateView>(*parts.view);
+  view->source = SourceView{
+      .slot_name = "debezium",
+      .slot = SlotState{.there = true, .active = true, .confirmed = "0/2A", .behind_bytes = 77},
+      .trouble = ""};
+  parts.view = view;
+  EXPECT_EQ(json::parse(status_json(parts))["source"], (json{{"slot", "debezium"},
+                                                             {"there", true},
+                                                             {"active", true},
+                                                             {"confirmed_lsn", "0/2A"},
+                                                             {"behind_bytes", 77},
+                                                             {"trouble", ""}}));
 }
 
 TEST(StatusReport, AMemberThatCannotLookAtPostgresSaysSo) {
