@@ -240,7 +240,11 @@ TEST_F(StoreRecount, ABatchWaitsWhileASliceHasTheTurn) {
   alone.run_sql({"turn", ""}, "select pg_advisory_xact_lock(8388346167862588014)");
   fold(follow(1, 7));
   const Delta batch = fold_.take();
-  EXPECT_EQ(error_of([&] { store_.apply(batch); }).sqlstate(), "55P03");
+  PgStoreOptions hasty = store_options();
+  hasty.pg.lock_timeout = milliseconds(50);
+  hasty.recounted = true;
+  PgStore impatient(follows_, hasty);
+  EXPECT_EQ(error_of([&] { impatient.apply(batch); }).sqlstate(), "55P03");
   alone.commit();
   EXPECT_EQ(store_.apply(batch).outcome, ApplyOutcome::kApplied);
   EXPECT_EQ(sql(kFollowers), "7|1");
