@@ -8,7 +8,7 @@
 -- in by password yet: set one by `\password tidemark_run` (psql sends it hashed), or let
 -- pg_hba.conf take another method (cert, scram, peer).
 --
--- For another declaration, `tidemark migrate --print-grants` prints what stands below in grants.
+-- For another application's tables, what it grants below comes from `tidemark migrate --print-grants`.
 
 do $$
 begin
@@ -29,6 +29,8 @@ grant usage on schema public to tidemark_run, tidemark_migrate;
 do $$
 declare
   item record;
+  granted integer := 0;
+  absent text[] := '{}';
 begin
   for item in
     select * from (values
@@ -75,13 +77,19 @@ begin
     ) as wanted (table_name, rights)
   loop
     if to_regclass(item.table_name) is null then
-      raise notice 'no table %: nothing granted on it', item.table_name;
+      absent := absent || item.table_name;
     else
+      granted := granted + 1;
       execute format('grant %s on table %s to tidemark_run', item.rights, item.table_name);
       -- `tidemark rebuild --into` makes tables like these, and looks up what they look up.
       execute format('grant select on table %s to tidemark_migrate', item.table_name);
     end if;
   end loop;
+  if granted = 0 then
+    raise notice 'roles are made; the rights on your tables: tidemark migrate --print-grants | psql';
+  elsif absent <> '{}' then
+    raise notice 'nothing granted on tables that are not there: %', array_to_string(absent, ', ');
+  end if;
   if to_regclass('public.notification_id_seq') is not null then
     grant usage on sequence public.notification_id_seq to tidemark_run;
   end if;
