@@ -12,8 +12,9 @@ namespace tidemark {
 struct VerifyCommand {
   std::vector<std::string> aggregates;  // schema.table; none: all
   bool json = false;
-  // How long to wait for Debezium to have sent what the database held.
-  std::chrono::seconds patience{60};
+  // How long to wait for Debezium to have sent what the database held. Connect confirms each minute
+  // by default (offset.flush.interval.ms), and only what has come before.
+  std::chrono::seconds patience{180};
 };
 
 // Recounts every cell without writing anything, beside the running members and the writers, and
