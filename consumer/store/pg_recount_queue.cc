@@ -55,6 +55,14 @@ constexpr const char* kBeginSql = R"(
 insert into tidemark.passes (cause, aggregates) values ($1::text, $2::text[])
 returning )";
 
+// Before the first claim nothing was counted: what a pass then finds is no drift, and its crossings
+// are of long ago. The claim makes all suspect once more.
+constexpr const char* kUnstartedSql = R"(
+insert into tidemark.suspect_ranges (aggregate, counter, cause)
+select aggregate, counter, $1::text from tidemark.counters
+ where not (select started from tidemark.turn)
+on conflict (aggregate, counter) do update set pass = null)";
+
 constexpr const char* kEndSql = R"(
 with ended as (
   update tidemark.passes set ended_at = now() where id = $1::bigint
@@ -162,6 +170,7 @@ void PgRecount::prepare_queue(PgConnection& connection) {
                      std::string("select distinct aggregate from tidemark.suspect_ranges"
                                  " where pass is null and ") +
                          ready_sql("$1"));
+  connection.prepare({"suspect_unstarted", "tidemark.suspect_ranges"}, kUnstartedSql);
   connection.prepare({"begin_pass", "tidemark.passes"}, std::string(kBeginSql) + kPassColumns);
   connection.prepare({"adopt_ranges", "tidemark.suspect_ranges"},
                      std::string("update tidemark.suspect_ranges set pass = $1::bigint"
@@ -305,6 +314,7 @@ Pass PgRecount::begin_pass(const std::string& cause, std::span<const AggregateIn
   if (!take_turn(transaction, kBeginPatience)) {
     throw WorldError(ErrorKind::kRetry, "recount: batches hold the turn for longer than 5 s");
   }
+  transaction.run("suspect_unstarted", {std::string(cause_name(SuspectCause::kStart))});
   const SqlResult begun = transaction.run("begin_pass", {cause, list});
   const std::optional<Pass> pass = pass_of(begun, 0);
   TIDEMARK_CHECK(pass.has_value());

@@ -72,6 +72,14 @@ TEST_F(StoreMilestonesRecount, TheFirstRecountAnnouncesNothing) {
   EXPECT_EQ(milestones(), "");
 }
 
+TEST_F(StoreMilestonesRecount, APassBeforeTheFirstClaimAnnouncesNothing) {
+  sql("delete from tidemark.suspect_ranges; update tidemark.turn set started = false");
+  repost_unseen(1, 30);
+  settle();
+  EXPECT_EQ(reposts(), "30");
+  EXPECT_EQ(milestones(), "");
+}
+
 TEST_F(StoreMilestonesRecount, WhatTheRecountAnnouncedItsEventsDontAnnounceAgain) {
   repost_unseen(1, 9);
   settle();
