@@ -145,7 +145,7 @@ def member_frozen_at(point):
             wait_until(lambda: is_stopped(victim.process.pid), PATIENCE_S, f"a batch reaches {point}")
             before, begin = slices(world), time.monotonic()
             if point == "X2":  # its deriver may hold users whom the other's batches mark: for 10 s, then Postgres ends it
-                wait_until(lambda: slices(world) >= before + SLICES_MEANWHILE, PATIENT_MS / 2000, "slices while it is stopped")
+                wait_until(lambda: slices(world) >= before + SLICES_MEANWHILE, PATIENT_MS * 0.75 / 1000, "slices while it is stopped")
             else:  # in the midst of its transaction it holds the turn, and slices wait
                 time.sleep(FROZEN_S)
             went_on, seconds = slices(world) - before, time.monotonic() - begin

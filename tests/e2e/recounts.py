@@ -16,7 +16,7 @@ from world import PATIENCE_S, demand
 ALWAYS_MS = 1            # one pass after the other
 DRIFT = 5
 PAST_MIN = 50            # records of a partition
-PATIENT_MS = 120_000    # a session that outlives whatever its member waits for
+PATIENT_MS = 60_000     # a session that outlives whatever its member waits for; no longer than max.poll.interval.ms
 
 
 @contextlib.contextmanager
