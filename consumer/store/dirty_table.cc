@@ -17,8 +17,8 @@ select r.at - 1, case when r.checkpoint is not null then coalesce(k.last_checkpo
 // from now on reads the source later than this statement, and all that the batch tells of was
 // visible before it (rule F2). Any other mark goes through the row's lock, and so waits for who
 // derives the user, and is made anew when that one has deleted it (`do nothing`, or looking at the
-// row without its xmax, would lose it: tried). The lookups are lateral with a limit, so that no plan
-// reads a whole table for them.
+// row without its xmax, would lose it: tried). The lookups are lateral with a limit, so that no
+// plan reads a whole table for them.
 constexpr const char* kMarkSql = R"(
 insert into tidemark.dirty as d (user_id, rules, swept)
 select b.user_id, array_agg(($3::text[])[b.rule] order by b.rule), $5::boolean

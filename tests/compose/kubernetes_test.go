@@ -91,7 +91,7 @@ func TestProbesAskWhatIsServedOnThePortThatIsListenedOn(t *testing.T) {
 	if len(paths) != 3 {
 		t.Fatal("a probe is missing")
 	}
-	served := string(read(t, "consumer/service/http.cc"))
+	served := string(read(t, "consumer/service/http_routes.cc"))
 	for probe, path := range paths {
 		if probe == nil || probe.HTTPGet == nil || probe.HTTPGet.Path != path || probe.HTTPGet.Port.StrVal != "http" {
 			t.Errorf("the probe of %s is another one", path)
