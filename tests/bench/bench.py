@@ -21,6 +21,7 @@ import challenges  # noqa: E402
 import dataset  # noqa: E402
 import freshness  # noqa: E402
 import growth  # noqa: E402
+import hostile  # noqa: E402
 import metrics  # noqa: E402
 import native  # noqa: E402
 import recount  # noqa: E402
@@ -47,6 +48,7 @@ BENCHMARKS = {
     "memory": chain.memory,
     "marks": chain.marks,
     "metrics": metrics.metrics,
+    "hostile": hostile.hostile,
 }
 RUNS, RUNS_QUICK = 3, 1
 SCALE_QUICK = "1/50"

@@ -33,7 +33,7 @@ def metrics(options) -> list[dict]:
                 else:
                     askers = []
                     seen.append(run_chain(bed, topic, ids, env={},
-                                          beside=lambda m, all=askers: _kept(all, Asker(m))))
+                                          beside=lambda m, all=askers: kept(all, Asker(m))))
                     asked.append(sum(asker.answers for asker in askers))
                     say(f"  with: {seen[-1].busy_rate:,.0f} events/s from the claim on, "
                         f"{asked[-1]} answers meanwhile")
@@ -52,7 +52,7 @@ def metrics(options) -> list[dict]:
     ]
 
 
-def _kept(all_of_them: list, asker: "Asker") -> "Asker":
+def kept(all_of_them: list, asker: "Asker") -> "Asker":
     all_of_them.append(asker)
     return asker
 
