@@ -28,7 +28,7 @@ class ChainRun:
     apply_s: float       # sum over the batches
     rss_mib: list[tuple[float, float]]  # (seconds since the start, largest member)
     others_s: float      # CPU of what is none of ours: how busy the machine was
-    dirty: int           # users who wait to be derived, when every count is right
+    dirty: int = 0       # users who wait to be derived, when every count is right
 
     @property
     def rate(self) -> float:
