@@ -247,9 +247,11 @@ class Client:
                          "fetch.wait.max.ms": "20", "group.id": "stack-client",
                          "allow.auto.create.topics": "false"}
         else:
-            # As Connect's producer: a retry after an outage must not change the order.
-            settings |= {"message.max.bytes": "200000000", "linger.ms": "0", "enable.idempotence": "true",
-                         "delivery.timeout.ms": str(_TIMEOUT_MS)}
+            # As Connect's producer: a retry must not change the order. An idempotent one with more in flight loses
+            # records, and says that they were delivered: a new partition's leader refuses the first request,
+            # takes the next one, and then calls the first, sent again, out of sequence.
+            settings |= {"message.max.bytes": "200000000", "linger.ms": "0",
+                         "max.in.flight.requests.per.connection": "1", "delivery.timeout.ms": str(_TIMEOUT_MS)}
             lib.rd_kafka_conf_set_dr_msg_cb(conf, self._on_delivery)
         for key, value in settings.items():
             refused = lib.rd_kafka_conf_set(

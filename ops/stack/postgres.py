@@ -108,6 +108,10 @@ class Postgres:
     def create_database(self, name: str) -> None:
         self.execute(f'create database "{name}"')
 
+    def dump(self, dbname: str, path: str) -> None:
+        """Writes a database as it is into a file, for pg_restore."""
+        run([f"{self.bin}/pg_dump", "-Fc", "-f", path, self.dsn(dbname)], f"pg_dump of {dbname}", timeout_s=300)
+
     def psql(self, file: str, dbname: str = "postgres", variables: dict[str, str] | None = None,
              user: str = _USER) -> str:
         """Runs an SQL file and stops at its first error; returns what psql printed."""

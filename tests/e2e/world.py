@@ -358,6 +358,19 @@ listen = "127.0.0.1:{port}"
         return None if rows[0][0] is None else round(float(rows[0][0]))
 
     # -- ending
+    def keep_evidence(self, folder):
+        """The database as it is (for pg_restore) and all that the topics hold, for whoever looks why a scenario failed."""
+        os.makedirs(folder, exist_ok=True)
+        try:
+            self.stack.postgres.dump(self.name, os.path.join(folder, "database.dump"))
+            with open(os.path.join(folder, "records.jsonl"), "w", encoding="utf-8") as out:
+                for topic in sorted(t for t in self.client.topics() if t.startswith(f"{self.name}.")):
+                    for r in self.client.records(topic):
+                        out.write(json.dumps([r.topic, r.partition, r.offset, *(
+                            None if part is None else part.decode() for part in (r.key, r.value))]) + "\n")
+        except (StackError, RuntimeError, OSError) as problem:
+            print(f"  ({self.name}: {problem})", file=sys.stderr)
+
     def close(self, logs=None):
         """kill -9 of the members; database, topics and connector go. `logs`: a folder for their logs."""
         for member in self.members:
