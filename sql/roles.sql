@@ -11,13 +11,18 @@
 -- For another application's tables, what it grants below comes from `tidemark migrate --print-grants`.
 
 do $$
+declare
+  named text;
 begin
-  if not exists (select from pg_roles where rolname = 'tidemark_migrate') then
-    create role tidemark_migrate login;
-  end if;
-  if not exists (select from pg_roles where rolname = 'tidemark_run') then
-    create role tidemark_run login;
-  end if;
+  foreach named in array array['tidemark_migrate', 'tidemark_run'] loop
+    if not exists (select from pg_roles where rolname = named) then
+      begin
+        execute format('create role %I login', named);
+      exception when duplicate_object or unique_violation then
+        null;  -- roles belong to the whole server: made meanwhile, for another database
+      end;
+    end if;
+  end loop;
   execute format('grant connect, create on database %I to tidemark_migrate', current_database());
   execute format('grant connect on database %I to tidemark_run', current_database());
 end

@@ -26,9 +26,6 @@ constexpr milliseconds kSlotBehind{180'000};
 constexpr std::size_t kSuspectsMax = 50'000;
 // Suspects that are taken at once, before it is known how large a slice of them may be.
 constexpr std::size_t kSuspectsAtOnce = 20'000;
-// A turn that doesn't come is asked for longer and longer: long batches must not starve recounts.
-constexpr milliseconds kPatienceFirst{50};
-constexpr milliseconds kPatienceLongest{2'000};
 // The stream keeps four fifths of the time (rule F5).
 constexpr int kStreamShare = 4;
 
@@ -41,7 +38,6 @@ Recounter::Recounter(PgRecount& store, TopicLook topics, RecountObserver& observ
       observer_(observer),
       options_(options),
       backoff_(kRetryFirst, kRetryLongest),
-      patience_(kPatienceFirst),
       thread_([this] { run(); }) {}
 
 Recounter::~Recounter() {
@@ -152,13 +148,13 @@ std::optional<milliseconds> Recounter::move_pass() {
 
 milliseconds Recounter::slice(AggregateIndex aggregate, KeySet keys, Pass* pass) {
   const bool listed = keys.listed.has_value();
-  const SliceResult result = store_.recount(aggregate, std::move(keys), patience_, pass);
+  const SliceResult result = store_.recount(aggregate, std::move(keys), patience_.now(), pass);
   if (!result.taken) {
-    patience_ = std::min(patience_ * 2, kPatienceLongest);
-    return patience_ * kStreamShare;
+    patience_.was_too_short();
+    return patience_.now() * kStreamShare;
   }
-  patience_ = kPatienceFirst;
-  sizer(aggregate, listed).took(result.hold);
+  patience_.came_after(result.wait);
+  sizer(aggregate, listed).took(result.hold, result.wait);
   observer_.on_slice(result);
   if (pass != nullptr) {
     ++pass->slices;

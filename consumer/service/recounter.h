@@ -19,6 +19,7 @@
 #include "consumer/service/arrival.h"
 #include "consumer/service/backoff.h"
 #include "consumer/service/slice_sizer.h"
+#include "consumer/service/turn_patience.h"
 #include "consumer/store/pg_recount.h"
 
 namespace tidemark {
@@ -100,7 +101,7 @@ class Recounter {
   RecounterOptions options_;
   Backoff backoff_;
   std::map<std::pair<AggregateIndex, bool>, SliceSizer> sizers_;
-  std::chrono::milliseconds patience_;
+  TurnPatience patience_;
   bool pass_next_ = false;
   Steady::time_point look_for_pass_at_{};
   Steady::time_point look_at_fences_at_{};

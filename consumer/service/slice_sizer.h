@@ -9,18 +9,19 @@ namespace tidemark {
 
 // A slice costs something by itself (a scan of a table without a fitting index, say) and something
 // a row. Only the second shrinks with the rows: where half the rows took about as long, the goal is
-// stretched to half as much again as what a slice takes at least.
+// stretched to half as much again as what a slice takes at least. And where the turn is long in
+// coming, as beside a backlog's long batches, a slice may hold it as long as it waited.
 class SliceSizer {
  public:
   explicit SliceSizer(std::chrono::microseconds goal) : goal_(goal) {}
 
   std::size_t rows() const { return rows_; }
 
-  void took(std::chrono::microseconds hold) {
+  void took(std::chrono::microseconds hold, std::chrono::microseconds wait) {
     const bool in_vain = halved_from_ > std::chrono::microseconds(0) && hold > halved_from_ * 4 / 5;
     if (in_vain) least_ = std::max(least_, hold);
     halved_from_ = std::chrono::microseconds(0);
-    const auto allowed = std::max(goal_, least_ + least_ / 2);
+    const auto allowed = std::max({goal_, wait, least_ + least_ / 2});
     if (hold > allowed) {
       if (rows_ > 1) halved_from_ = hold;
       rows_ = std::max<std::size_t>(1, rows_ / 2);

@@ -8,10 +8,12 @@ namespace {
 using std::chrono::microseconds;
 
 // Slices of a fixed and a per-row cost, until the size has settled.
-std::size_t settled(std::int64_t fixed, std::int64_t per_row) {
+std::size_t settled(std::int64_t fixed, std::int64_t per_row,
+                    microseconds wait = microseconds(1'000)) {
   SliceSizer sizer(microseconds(25'000));
   for (int i = 0; i < 200; ++i) {
-    sizer.took(microseconds(fixed + per_row * static_cast<std::int64_t>(sizer.rows())));
+    const auto rows = static_cast<std::int64_t>(sizer.rows());
+    sizer.took(microseconds(fixed + per_row * rows), wait);
   }
   return sizer.rows();
 }
@@ -25,6 +27,11 @@ TEST(SliceSizer, OneHugeKeyIsTakenAlone) { EXPECT_EQ(settled(500, 1'000'000), 1U
 
 // Seen in the demo: suspects were recounted one by one, as each slice scanned whole tables.
 TEST(SliceSizer, WhatASliceCostsByItselfDoesNotShrinkIt) { EXPECT_GT(settled(40'000, 10), 1'000U); }
+
+// Beside a backlog, whose batches hold the turn for a second, small slices would never end.
+TEST(SliceSizer, HoldsTheTurnAsLongAsItWaitedForIt) {
+  EXPECT_GT(settled(500, 100, microseconds(1'000'000)), 5'000U);
+}
 
 TEST(SliceSizer, AFailureOfSizeShrinksItAtOnce) {
   SliceSizer sizer(microseconds(25'000));
