@@ -37,14 +37,21 @@ class Arrival {
  public:
   using Steady = std::chrono::steady_clock;
 
+  // The ends of all partitions, as they were at some time between the two.
+  struct Look {
+    Steady::time_point asked;
+    std::vector<TopicEnd> ends;
+    Steady::time_point answered;
+  };
+
   // To be made once the slot has confirmed `end` of the log. `silence`: how long nothing must have
   // come into a partition until what the producer had in hand for it is taken to have come.
   Arrival(Lsn end, std::chrono::milliseconds silence) : end_(end), silence_(silence) {}
 
-  // `ends` were read after what `applied` holds was, or at most a moment before. To be asked again
-  // and again, as silence counts from the first time on.
-  bool complete(const std::vector<TopicEnd>& ends, const AppliedOffsets& applied,
-                Steady::time_point now);
+  // The ends were read after what `applied` holds was, or at most a moment before. To be asked
+  // again and again, as silence counts from the first answer on until the last question: a broker
+  // that takes its time to answer must not pass for a silent producer.
+  bool complete(const Look& look, const AppliedOffsets& applied);
 
  private:
   struct Silent {

@@ -225,7 +225,7 @@ bool Recounter::arrived(Arrival& arrival) {
   for (StoredOffset& stored : store_.stored_offsets()) {
     applied[std::move(stored.where)] = {stored.next, stored.position};
   }
-  return arrival.complete(topics_.ends(), applied, Steady::now());
+  return arrival.complete({Steady::now(), topics_.ends(), Steady::now()}, applied);
 }
 
 // Said once for each fence that waits.

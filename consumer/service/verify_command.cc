@@ -253,16 +253,16 @@ bool Verifier::read_lag(const VerifyLook& look, Verification& verification, Outc
   for (const FoldPartition& stored : look.partitions) read.emplace(stored.where, stored);
   const auto deadline = Steady::now() + command_.patience;
   while (true) {
-    const std::vector<TopicEnd> ends = this->ends();
-    for (const TopicEnd& end : ends) {
+    const Arrival::Look now{Steady::now(), ends(), Steady::now()};
+    for (const TopicEnd& end : now.ends) {
       read.try_emplace(end.where, FoldPartition{end.where, Epoch(0), kNotStarted, {}});
     }
-    if (!read_records(ends, read, verification, outcome)) return false;
+    if (!read_records(now.ends, read, verification, outcome)) return false;
     AppliedOffsets applied;
     for (const auto& [where, partition] : read) {
       applied[where] = {partition.next, partition.mark.position};
     }
-    if (arrival.complete(ends, applied, Steady::now())) return true;
+    if (arrival.complete(now, applied)) return true;
     if (Steady::now() > deadline) {
       throw WorldError(ErrorKind::kRetry,
                        "what the database held when it was looked at is still on its way to "
