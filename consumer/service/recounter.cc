@@ -66,7 +66,7 @@ void Recounter::run() {
       wait = step();
     } catch (const WorldError& error) {
       if (error.kind() == ErrorKind::kShrink) {
-        for (auto& [of, sizer] : sizers_) sizer.failed();
+        for (auto& [of, pace] : paces_) pace.sizer.failed();
       } else if (error.kind() != ErrorKind::kRetry) {
         const std::lock_guard lock(mutex_);
         failure_ = std::current_exception();
@@ -114,10 +114,10 @@ milliseconds Recounter::step() {
 
 std::optional<milliseconds> Recounter::recount_suspects() {
   std::size_t most = 0;  // no slice takes more, whatever its aggregate
-  for (const auto& [of, sizer] : sizers_) most = std::max(most, of.second ? sizer.rows() : 0);
+  for (const auto& [of, pace] : paces_) most = std::max(most, of.second ? pace.sizer.rows() : 0);
   auto suspects = store_.suspect_keys(most > 0 ? most : kSuspectsAtOnce);
   if (!suspects) return std::nullopt;
-  const std::size_t rows = sizer(suspects->aggregate, true).rows();
+  const std::size_t rows = pace(suspects->aggregate, true).sizer.rows();
   if (suspects->keys.size() > rows) suspects->keys.resize(rows);
   KeySet keys;
   keys.listed = std::move(suspects->keys);
@@ -135,7 +135,8 @@ std::optional<milliseconds> Recounter::move_pass() {
   }
   KeySet keys;
   keys.from = pass->next_key;
-  keys.to = store_.range_end(pass->aggregate, pass->next_key, sizer(pass->aggregate, false).rows());
+  const std::size_t rows = pace(pass->aggregate, false).sizer.rows();
+  keys.to = store_.range_end(pass->aggregate, pass->next_key, rows);
   const bool last = !keys.to && pass->last_aggregate;
   const std::size_t slices = pass->slices;
   const milliseconds wait = slice(pass->aggregate, std::move(keys), &*pass);
@@ -147,14 +148,24 @@ std::optional<milliseconds> Recounter::move_pass() {
 }
 
 milliseconds Recounter::slice(AggregateIndex aggregate, KeySet keys, Pass* pass) {
-  const bool listed = keys.listed.has_value();
+  Pace& pace = this->pace(aggregate, keys.listed.has_value());
+  const bool open_ended = !keys.listed && !keys.to;
+  const std::size_t asked = keys.listed ? keys.listed->size() : pace.sizer.rows();
+  std::optional<std::chrono::microseconds> rehearsed;
+  if (pace.rehearsal.wanted()) rehearsed = store_.rehearse(aggregate, keys);
   const SliceResult result = store_.recount(aggregate, std::move(keys), patience_.now(), pass);
   if (!result.taken) {
     patience_.was_too_short();
     return patience_.now() * kStreamShare;
   }
   patience_.came_after(result.wait);
-  sizer(aggregate, listed).took(result.hold, result.wait);
+  pace.sizer.took(open_ended ? result.rows : asked, result.hold, result.wait);
+  if (rehearsed) {
+    pace.rehearsal.was_held(*rehearsed, result.counting);
+  } else {
+    const std::chrono::microseconds goal = options_.hold_goal;
+    pace.rehearsal.was_left_out(result.hold, std::max(goal, result.wait));
+  }
   observer_.on_slice(result);
   if (pass != nullptr) {
     ++pass->slices;
@@ -165,8 +176,9 @@ milliseconds Recounter::slice(AggregateIndex aggregate, KeySet keys, Pass* pass)
   return taken * kStreamShare;
 }
 
-SliceSizer& Recounter::sizer(AggregateIndex aggregate, bool listed) {
-  return sizers_.try_emplace({aggregate, listed}, options_.hold_goal).first->second;
+Recounter::Pace& Recounter::pace(AggregateIndex aggregate, bool listed) {
+  return paces_.try_emplace({aggregate, listed}, Pace{SliceSizer(options_.hold_goal), {}})
+      .first->second;
 }
 
 // Rule F8: once the slot streams from the new primary, what is in Kafka by then may be of the old.

@@ -18,6 +18,7 @@
 #include "consumer/core/ports.h"
 #include "consumer/service/arrival.h"
 #include "consumer/service/backoff.h"
+#include "consumer/service/rehearsal.h"
 #include "consumer/service/slice_sizer.h"
 #include "consumer/service/turn_patience.h"
 #include "consumer/store/pg_recount.h"
@@ -92,7 +93,11 @@ class Recounter {
   std::vector<std::int64_t> all_arrived(const std::vector<OutstandingFence>& fences, Lsn confirmed,
                                         std::optional<Draining>& draining);
   // Single keys and ranges cost differently, and so do aggregates.
-  SliceSizer& sizer(AggregateIndex aggregate, bool listed);
+  struct Pace {
+    SliceSizer sizer;
+    Rehearsal rehearsal;
+  };
+  Pace& pace(AggregateIndex aggregate, bool listed);
   bool sleep(std::chrono::milliseconds wait);
 
   PgRecount& store_;
@@ -100,7 +105,7 @@ class Recounter {
   RecountObserver& observer_;
   RecounterOptions options_;
   Backoff backoff_;
-  std::map<std::pair<AggregateIndex, bool>, SliceSizer> sizers_;
+  std::map<std::pair<AggregateIndex, bool>, Pace> paces_;
   TurnPatience patience_;
   bool pass_next_ = false;
   Steady::time_point look_for_pass_at_{};

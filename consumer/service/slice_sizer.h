@@ -2,45 +2,81 @@
 #pragma once
 
 #include <algorithm>
+#include <array>
+#include <bit>
 #include <chrono>
 #include <cstddef>
 
 namespace tidemark {
 
-// A slice costs something by itself (a scan of a table without a fitting index, say) and something
-// a row. Only the second shrinks with the rows: where half the rows took about as long, the goal is
-// stretched to half as much again as what a slice takes at least. And where the turn is long in
-// coming, as beside a backlog's long batches, a slice may hold it as long as it waited.
+// A slice costs something by itself (statements, a scan of a table without a fitting index, a
+// machine that is busy) and something a row. Only the second shrinks with the rows. So sizes, all
+// powers of two, are compared by what slices of them took of late: a smaller one is taken where the
+// turn is held for longer than the goal and the smaller holds it for much less, a larger one where
+// it fits the goal or costs little more. And where the turn is long in coming, as beside a
+// backlog's long batches, a slice may hold it as long as it waited.
 class SliceSizer {
  public:
-  explicit SliceSizer(std::chrono::microseconds goal) : goal_(goal) {}
+  explicit SliceSizer(std::chrono::microseconds goal) : goal_(to_double(goal)) {}
 
-  std::size_t rows() const { return rows_; }
+  std::size_t rows() const { return std::size_t{1} << size_; }
 
-  void took(std::chrono::microseconds hold, std::chrono::microseconds wait) {
-    const bool in_vain = halved_from_ > std::chrono::microseconds(0) && hold > halved_from_ * 4 / 5;
-    if (in_vain) least_ = std::max(least_, hold);
-    halved_from_ = std::chrono::microseconds(0);
-    const auto allowed = std::max({goal_, wait, least_ + least_ / 2});
-    if (hold > allowed) {
-      if (rows_ > 1) halved_from_ = hold;
-      rows_ = std::max<std::size_t>(1, rows_ / 2);
-    } else if (hold < allowed - allowed / 4) {
-      rows_ = std::min(kRowsMax, rows_ + rows_ / 2 + 1);
-    }
-    least_ -= least_ / 64;  // tables and plans change
+  // A slice of so many rows, which may be fewer than rows() as there were no more.
+  void took(std::size_t rows, std::chrono::microseconds hold, std::chrono::microseconds wait) {
+    for (Took& one : took_) ++one.age;
+    const std::size_t size = std::min<std::size_t>(std::bit_width(std::max<std::size_t>(rows, 1)),
+                                                   kSizes) -
+                             1;
+    took_[size] = {known(size) ? mix(took_[size].hold, to_double(hold)) : to_double(hold), 0};
+    wait_ = mix(wait_, to_double(wait));
+    if (known(size_)) choose();
   }
   // It failed because of its size.
-  void failed() { rows_ = std::max<std::size_t>(1, rows_ / 4); }
+  void failed() { size_ -= std::min<std::size_t>(size_, 2); }
 
  private:
-  static constexpr std::size_t kRowsFirst = 256;
-  static constexpr std::size_t kRowsMax = 20'000;
+  struct Took {
+    double hold = 0;       // microseconds, the newest weigh most
+    int age = kForgotten;  // slices since the last of this size
+  };
+  static constexpr std::size_t kSizes = 15;  // up to 16,384 rows
+  static constexpr std::size_t kSizeFirst = 8;
+  static constexpr int kForgotten = 16;
+  static constexpr double kNewest = 0.3;
+  static constexpr double kMuchLess = 0.8;     // for half the rows
+  static constexpr double kLittleMore = 1.25;  // for twice the rows
 
-  std::chrono::microseconds goal_;
-  std::chrono::microseconds least_{0};        // what a slice takes by itself, as far as is known
-  std::chrono::microseconds halved_from_{0};  // the last slice took so long, and was halved
-  std::size_t rows_ = kRowsFirst;
+  static double to_double(std::chrono::microseconds time) {
+    return static_cast<double>(time.count());
+  }
+  static double mix(double old, double now) { return old + kNewest * (now - old); }
+
+  bool known(std::size_t size) const { return took_[size].age < kForgotten; }
+
+  void choose() {
+    const double hold = took_[size_].hold;
+    const double allowed = std::max(goal_, wait_);
+    const bool more_known = size_ + 1 < kSizes && known(size_ + 1);
+    if (more_known && took_[size_ + 1].hold <= std::max(allowed, kLittleMore * hold)) {
+      ++size_;
+      return;
+    }
+    const bool less_in_vain =
+        size_ == 0 || (known(size_ - 1) && took_[size_ - 1].hold > kMuchLess * hold);
+    if (hold > allowed && !less_in_vain) {
+      --size_;
+      return;
+    }
+    // To be seen.
+    if (!more_known && (hold > allowed || hold <= allowed / 2)) {
+      size_ = std::min(size_ + 1, kSizes - 1);
+    }
+  }
+
+  double goal_;
+  double wait_ = 0;
+  std::size_t size_ = kSizeFirst;
+  std::array<Took, kSizes> took_{};
 };
 
 }  // namespace tidemark

@@ -64,6 +64,7 @@ struct PgRecount::Counts {
   SourceSnapshot snapshot;
   std::vector<Row> rows;
   TextsByKey recounted;
+  std::chrono::microseconds took{0};  // the statement
 };
 
 // What must be added to a row so that it is what was counted, and what was computed for it.
@@ -125,6 +126,34 @@ std::vector<PgRecount::Row> PgRecount::read_cells(PgTransaction& transaction, Ag
   return rows;
 }
 
+// Snapshot and counts by one statement (rule F4).
+SqlResult PgRecount::count_rows(PgTransaction& source, AggregateIndex index,
+                                const KeySet& keys) const {
+  const Aggregate& aggregate = declaration_.aggregate(index);
+  const KeyCondition condition(aggregate, keys);
+  const std::string counting = keys.listed
+                                   ? recount_keys_sql(declaration_, index)
+                                   : recount_range_sql(declaration_, index, condition.bounds());
+  return source.run_sql(
+      {"count the rows behind", aggregate.name.text()},
+      "select s.snapshot, r.key::text" + counter_list(aggregate, "r") +
+          " from (select pg_current_snapshot()::text as snapshot) as s left join (" + counting +
+          ") as r on true",
+      condition.params());
+}
+
+std::chrono::microseconds PgRecount::rehearse(AggregateIndex index, const KeySet& keys) {
+  const auto begun = Steady::now();
+  {
+    PgTransaction transaction(source_.get());
+    count_rows(transaction, index, keys);
+  }
+  const auto counted = since(begun);
+  PgTransaction transaction(target_.get());
+  read_cells(transaction, index, keys);
+  return counted;
+}
+
 // Rules F1 and F4: counts and snapshot by one statement, then the end of the log, then an id that
 // was given out after the snapshot, each in a transaction of its own. Recounted columns are
 // computed before the end of the log is read: the events of what they show come below it, and so
@@ -132,19 +161,12 @@ std::vector<PgRecount::Row> PgRecount::read_cells(PgTransaction& transaction, Ag
 PgRecount::Counts PgRecount::count(AggregateIndex index, const KeySet& keys,
                                    const std::vector<Row>& cells) {
   const Aggregate& aggregate = declaration_.aggregate(index);
-  const KeyCondition condition(aggregate, keys);
-  const std::string counting = keys.listed
-                                   ? recount_keys_sql(declaration_, index)
-                                   : recount_range_sql(declaration_, index, condition.bounds());
   Counts counts;
   {
     PgTransaction transaction(source_.get());
-    const SqlResult result = transaction.run_sql(
-        {"count the rows behind", aggregate.name.text()},
-        "select s.snapshot, r.key::text" + counter_list(aggregate, "r") +
-            " from (select pg_current_snapshot()::text as snapshot) as s left join (" + counting +
-            ") as r on true",
-        condition.params());
+    const auto begun = Steady::now();
+    const SqlResult result = count_rows(transaction, index, keys);
+    counts.took = since(begun);
     counts.snapshot_text = std::string(result.text(0, 0));
     for (std::size_t row = 0; row < result.rows(); ++row) {
       if (result.is_null(row, 1)) continue;
@@ -408,6 +430,7 @@ SliceResult PgRecount::recount(AggregateIndex index, KeySet keys,
   const auto begun = Steady::now();
   const std::vector<Row> cells = read_cells(transaction, index, keys);
   const Counts counts = count(index, keys, cells);
+  result.counting = counts.took;
   TIDEMARK_KILL_POINT("X10");
   std::vector<Difference> differences = compare(index, cells, counts, keys.listed.has_value());
   const std::vector<std::string> held = lock_rows(transaction, index, differences);

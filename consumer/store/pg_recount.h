@@ -59,6 +59,7 @@ struct SliceResult {
   std::size_t held = 0;       // rows that another writer held: they stay suspect
   std::chrono::microseconds wait{0};
   std::chrono::microseconds hold{0};
+  std::chrono::microseconds counting{0};  // of the hold: the statement that counts
 };
 
 struct OutstandingFence {
@@ -107,6 +108,9 @@ class PgRecount {
   // With a pass, moves it on to the range's end. Waits for its turn at most `patience`.
   SliceResult recount(AggregateIndex aggregate, KeySet keys, std::chrono::milliseconds patience,
                       const Pass* pass);
+  // Counts the keys without a turn, for nothing but that their rows are then in memory. Gives how
+  // long it took, to be compared with a slice's `counting`.
+  std::chrono::microseconds rehearse(AggregateIndex aggregate, const KeySet& keys);
 
   // --- after the database's history changed (rule F8) ---
   // Some partitions only touch until their end is known.
@@ -151,6 +155,7 @@ class PgRecount {
   bool take_turn(PgTransaction& transaction, std::chrono::milliseconds patience);
   std::vector<Row> read_cells(PgTransaction& transaction, AggregateIndex aggregate,
                               const KeySet& keys) const;
+  SqlResult count_rows(PgTransaction& source, AggregateIndex aggregate, const KeySet& keys) const;
   Counts count(AggregateIndex aggregate, const KeySet& keys, const std::vector<Row>& cells);
   std::vector<Difference> compare(AggregateIndex aggregate, const std::vector<Row>& cells,
                                   const Counts& counts, bool listed) const;

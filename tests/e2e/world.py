@@ -35,6 +35,7 @@ COMMAND_S_MAX = 180
 SESSION_MS = 4000    # a killed member's partitions wait so long for their new owner
 SILENCE_MS = 500
 PRODUCERS_MS = 4000  # Connect's producer looks at the topics each second here
+EVIDENCE_BYTES_MAX = 64 << 20
 NEXT_XID = (1 << 32) - 600_000  # so that ids come again while scenarios run
 STACK_SETTINGS = {"group.min.session.timeout.ms": "1000"}
 
@@ -359,12 +360,14 @@ listen = "127.0.0.1:{port}"
 
     # -- ending
     def keep_evidence(self, folder):
-        """The database as it is (for pg_restore) and all that the topics hold, for whoever looks why a scenario failed."""
+        """The database as it is (for pg_restore) and what the topics hold, for whoever looks why a scenario failed."""
         os.makedirs(folder, exist_ok=True)
         try:
             self.stack.postgres.dump(self.name, os.path.join(folder, "database.dump"))
             with open(os.path.join(folder, "records.jsonl"), "w", encoding="utf-8") as out:
                 for topic in sorted(t for t in self.client.topics() if t.startswith(f"{self.name}.")):
+                    if out.tell() > EVIDENCE_BYTES_MAX:
+                        break
                     for r in self.client.records(topic):
                         out.write(json.dumps([r.topic, r.partition, r.offset, *(
                             None if part is None else part.decode() for part in (r.key, r.value))]) + "\n")
