@@ -7,8 +7,8 @@
 namespace tidemark {
 
 // While a slice waits, no batch begins; so it gives up soon, and asks for longer each time, or long
-// batches would starve recounts. What was enough is what it begins with the next time: a backlog's
-// batches stay long for as long as there is one.
+// batches would starve recounts. What was enough is about what it begins with the next time, and
+// forgets slowly: beside a backlog some batches are long and some are not.
 class TurnPatience {
  public:
   static constexpr std::chrono::milliseconds kFirst{50};
@@ -17,7 +17,8 @@ class TurnPatience {
   std::chrono::milliseconds now() const { return now_; }
 
   void came_after(std::chrono::microseconds wait) {
-    now_ = std::clamp(std::chrono::ceil<std::chrono::milliseconds>(wait * 2), kFirst, kLongest);
+    const auto enough = std::chrono::ceil<std::chrono::milliseconds>(wait * 2);
+    now_ = std::clamp(std::max(enough, now_ * 7 / 8), kFirst, kLongest);
   }
   void was_too_short() { now_ = std::min(now_ * 2, kLongest); }
 
