@@ -263,6 +263,22 @@ TEST_F(StoreRecount, ABatchWaitsWhileASliceHasTheTurn) {
   EXPECT_EQ(sql(kFollowers), "7|1");
 }
 
+// Another has the turn, and nothing is written.
+TEST_F(StoreRecount, ARehearsalNeedsNoTurnAndChangesNothing) {
+  settle();
+  sql("insert into public.follows select i, 7, true from generate_series(1, 30) as i");
+  PgConnection batch(options());
+  PgTransaction alone(batch);
+  alone.run_sql({"turn", ""}, "select pg_advisory_xact_lock(8388346167862588014)");
+  EXPECT_GT(recount_.rehearse(AggregateIndex(kUsers), KeySet{}).count(), 0);
+  recount_.rehearse(AggregateIndex(kUsers), KeySet{.listed = {{"7"}}});
+  alone.roll_back();
+  EXPECT_EQ(sql("select count(*) from tidemark.fences"), "0");
+  EXPECT_EQ(sql(kFollowers), "");
+  EXPECT_TRUE(recount_all().taken);
+  EXPECT_EQ(sql(kFollowers), "7|30");
+}
+
 TEST_F(StoreRecount, APassGoesOnWhereAnotherMemberLeftIt) {
   settle();
   sql("insert into public.follows select i, i, true from generate_series(1, 30) as i");
