@@ -153,10 +153,12 @@ milliseconds Recounter::slice(AggregateIndex aggregate, KeySet keys, Pass* pass)
   const std::size_t asked = keys.listed ? keys.listed->size() : pace.sizer.rows();
   std::optional<std::chrono::microseconds> rehearsed;
   if (pace.rehearsal.wanted()) rehearsed = store_.rehearse(aggregate, keys);
+  if (!sleep(std::chrono::ceil<milliseconds>(turn_at_ - Steady::now()))) return milliseconds(0);
   const SliceResult result = store_.recount(aggregate, std::move(keys), patience_.now(), pass);
   if (!result.taken) {
     patience_.was_too_short();
-    return patience_.now() * kStreamShare;
+    turn_at_ = Steady::now() + patience_.now() * kStreamShare;
+    return milliseconds(0);
   }
   patience_.came_after(result.wait);
   pace.sizer.took(open_ended ? result.rows : asked, result.hold, result.wait);
@@ -172,8 +174,8 @@ milliseconds Recounter::slice(AggregateIndex aggregate, KeySet keys, Pass* pass)
     pass->cells += result.rows;
     pass->corrected += result.corrected;
   }
-  const auto taken = std::chrono::duration_cast<milliseconds>(result.wait + result.hold);
-  return taken * kStreamShare;
+  turn_at_ = Steady::now() + (result.wait + result.hold) * kStreamShare;
+  return milliseconds(0);
 }
 
 Recounter::Pace& Recounter::pace(AggregateIndex aggregate, bool listed) {

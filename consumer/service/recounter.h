@@ -79,7 +79,7 @@ class Recounter {
   };
 
   void run();
-  // One piece of work; how long to wait until the next.
+  // One piece of work; how long to wait until the next. Slices wait for their time themselves.
   std::chrono::milliseconds step();
   std::optional<std::chrono::milliseconds> recount_suspects();
   std::optional<std::chrono::milliseconds> move_pass();
@@ -107,6 +107,7 @@ class Recounter {
   Backoff backoff_;
   std::map<std::pair<AggregateIndex, bool>, Pace> paces_;
   TurnPatience patience_;
+  Steady::time_point turn_at_{};  // the stream's until then
   bool pass_next_ = false;
   Steady::time_point look_for_pass_at_{};
   Steady::time_point look_at_fences_at_{};

@@ -43,6 +43,7 @@ class SliceSizer {
   static constexpr std::size_t kSizeFirst = 8;
   static constexpr int kForgotten = 16;
   static constexpr double kNewest = 0.3;
+  static constexpr double kAround = 1.4;       // sizes double: some are below the goal, some above
   static constexpr double kMuchLess = 0.8;     // for half the rows
   static constexpr double kLittleMore = 1.25;  // for twice the rows
 
@@ -55,7 +56,7 @@ class SliceSizer {
 
   void choose() {
     const double hold = took_[size_].hold;
-    const double allowed = std::max(goal_, wait_);
+    const double allowed = std::max(goal_, wait_) * kAround;
     const bool more_known = size_ + 1 < kSizes && known(size_ + 1);
     if (more_known && took_[size_ + 1].hold <= std::max(allowed, kLittleMore * hold)) {
       ++size_;
