@@ -20,7 +20,7 @@ class TurnPatience {
     const auto enough = std::chrono::ceil<std::chrono::milliseconds>(wait * 2);
     now_ = std::clamp(std::max(enough, now_ * 7 / 8), kFirst, kLongest);
   }
-  void was_too_short() { now_ = std::min(now_ * 2, kLongest); }
+  void was_too_short() { now_ = std::min(now_ * 4, kLongest); }
 
  private:
   std::chrono::milliseconds now_ = kFirst;

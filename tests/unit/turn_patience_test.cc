@@ -12,7 +12,7 @@ TEST(TurnPatience, AsksForLongerUntilItsTurnComes) {
   TurnPatience patience;
   EXPECT_EQ(patience.now(), milliseconds(50));
   patience.was_too_short();
-  EXPECT_EQ(patience.now(), milliseconds(100));
+  EXPECT_EQ(patience.now(), milliseconds(200));
   for (int i = 0; i < 100; ++i) patience.was_too_short();
   EXPECT_EQ(patience.now(), TurnPatience::kLongest);
 }
