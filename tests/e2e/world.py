@@ -51,6 +51,18 @@ begin
     return null;
 end $$;
 create trigger e2e_note after insert or update on tidemark.progress for each row execute function public.e2e_note();
+
+-- What fences and the ledger went through: of a drift that nobody made, it tells where it came from.
+create table public.e2e_history (
+    id bigserial primary key, at timestamptz not null default clock_timestamp(), xid xid8 not null default pg_current_xact_id(),
+    was text not null, row_then jsonb not null);
+create function public.e2e_remember() returns trigger language plpgsql security definer as $$
+begin
+    insert into public.e2e_history (was, row_then) values (tg_op || ' ' || tg_table_name, to_jsonb(coalesce(new, old)) - 'offsets');
+    return null;
+end $$;
+create trigger e2e_remember after insert or update or delete on tidemark.ledger for each row execute function public.e2e_remember();
+create trigger e2e_remember after insert or delete on tidemark.fences for each row execute function public.e2e_remember();
 """
 
 
