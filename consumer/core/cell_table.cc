@@ -46,9 +46,7 @@ void CellTable::gather(const std::vector<std::uint32_t>& order, AggregateDelta& 
       out.integer_keys.push_back(keys_[row]);
     }
     for (std::size_t c = 0; c < counters_; ++c) {
-      const std::int32_t delta = deltas_[row * counters_ + c];
-      out.deltas.push_back(delta);
-      if (delta != 0) out.touched[c] = true;
+      out.deltas.push_back(deltas_[row * counters_ + c]);
     }
   }
 }
@@ -56,7 +54,6 @@ void CellTable::gather(const std::vector<std::uint32_t>& order, AggregateDelta& 
 AggregateDelta CellTable::take() {
   AggregateDelta out;
   out.counters = counters_;
-  out.touched.assign(counters_, false);
   std::vector<std::uint32_t> order(keys_.size());
   std::iota(order.begin(), order.end(), 0U);
   if (text_keys_) {

@@ -56,6 +56,13 @@ Fingerprint fingerprint_of(const Record& record) {
           .value = Hash64(XXH3_64bits(tail.data(), tail.size()))};
 }
 
+bool AggregateDelta::changes(CounterIndex counter) const {
+  for (std::size_t at = counter.value; at < deltas.size(); at += counters) {
+    if (deltas[at] != 0) return true;
+  }
+  return false;
+}
+
 std::size_t Delta::rows() const {
   std::size_t rows = suspect_cells.size() + suspect_ranges.size() + parked.size();
   for (const AggregateDelta& aggregate : aggregates) rows += aggregate.rows();

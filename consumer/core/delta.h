@@ -23,10 +23,11 @@ struct AggregateDelta {
   std::vector<std::int64_t> integer_keys;  // ascending, one row a key; empty for text keys
   std::vector<std::string> text_keys;      // ascending bytewise; empty for integer keys
   std::vector<std::int32_t> deltas;        // may be 0: the row must exist, or be looked up again
-  std::vector<bool> touched;               // per counter: whether any row's delta is not 0
   // Where the rows that LoggedDelta counts, in the order in which they were made, stand here.
   std::vector<std::uint32_t> places;
 
+  // Whether any row's delta of it is not 0.
+  bool changes(CounterIndex counter) const;
   std::size_t rows() const { return integer_keys.empty() ? text_keys.size() : integer_keys.size(); }
   std::string key_text(std::size_t row) const {
     return integer_keys.empty() ? text_keys[row] : std::to_string(integer_keys[row]);

@@ -196,7 +196,6 @@ std::vector<std::int64_t> reaches(const Aggregate& aggregate, const AggregateDel
   std::vector<std::int64_t> most;
   for (const Milestone& milestone : aggregate.milestones.counters) {
     std::int64_t& reach = most.emplace_back(0);
-    if (!delta.touched[milestone.counter.value]) continue;
     for (std::size_t at = milestone.counter.value; at < delta.deltas.size(); at += delta.counters) {
       reach = std::max<std::int64_t>(reach, delta.deltas[at]);
     }
@@ -214,8 +213,8 @@ SqlParams upsert_params(const AggregateDelta& delta) {
   params.reserve(delta.counters + 1);
   params.emplace_back(delta.integer_keys.empty() ? array_of(delta.text_keys)
                                                  : array_of(delta.integer_keys));
-  for (std::size_t counter = 0; counter < delta.counters; ++counter) {
-    if (!delta.touched[counter]) {
+  for (std::uint32_t counter = 0; counter < delta.counters; ++counter) {
+    if (!delta.changes(CounterIndex(counter))) {
       params.emplace_back();
       continue;
     }

@@ -92,7 +92,6 @@ AggregateDelta delta_of(const Shape& shape, std::mt19937_64& random) {
   AggregateDelta delta;
   delta.counters = kCounters;
   delta.integer_keys = keys_of(shape, random);
-  delta.touched.assign(kCounters, true);
   for (std::size_t i = 0; i < shape.rows * kCounters; ++i) {
     // One in eight takes away, so that negative cells are looked for as in a real stream.
     delta.deltas.push_back(random() % 8 == 0 ? -1 : static_cast<std::int32_t>(random() % 4));

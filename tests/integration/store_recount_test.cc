@@ -54,6 +54,21 @@ TEST_F(StoreRecount, AChangeThatARecountSawIsNotCountedAgain) {
   EXPECT_EQ(sql("select count(*) from tidemark.ledger"), "0");
 }
 
+// As a whole the batch changes no counter: what is left of it once the fence took its part does.
+TEST_F(StoreRecount, ABatchThereAndBackOfWhichTheFenceSawTheHalfCountsTheOther) {
+  settle();
+  const Change seen = follow(1, 7);
+  recount_all();
+  EXPECT_EQ(sql(kFollowers), "7|1");
+  fold(seen);
+  fold(unfollow(1, 7));
+  EXPECT_EQ(apply().skipped_changes, 1U);
+  EXPECT_EQ(sql(kFollowers), "7|0");
+  EXPECT_THAT(drop_all(), IsEmpty());
+  recount_all();
+  EXPECT_THAT(drop_all(), IsEmpty()) << "nor does the next recount find any";
+}
+
 TEST_F(StoreRecount, ABatchThatWasFoldedBeforeTheSliceMeetsItsFence) {
   settle();
   fold(follow(1, 7));

@@ -160,7 +160,8 @@ std::size_t FakeDatabase::add_row(const Aggregate& aggregate, const AggregateDel
   std::size_t negative = 0;
   for (std::size_t c = 0; c < delta.counters; ++c) {
     values[c] += deltas[c];
-    if (!delta.touched[c] || values[c] >= 0) continue;
+    const bool passed = delta.changes(CounterIndex(static_cast<std::uint32_t>(c)));
+    if (!passed || values[c] >= 0) continue;
     negative += suspect(aggregate, key, c, SuspectCause::kNegative) ? 1U : 0U;
   }
   return negative;

@@ -70,20 +70,35 @@ void FollowsTest::claim() {
   next_ = std::max<std::int64_t>(0, claimed.next.value);
 }
 
-Change FollowsTest::follow(int id, int followee) {
-  const std::string both = rows_sql("with row as (insert into public.follows values (" +
-                                    std::to_string(id) + ", " + std::to_string(followee) +
-                                    ", true) returning id) select pg_current_xact_id()::xid, "
-                                    "pg_current_wal_insert_lsn() - '0/0' from row");
+Change FollowsTest::write(const std::string& statement) {
+  const std::string both =
+      rows_sql("with row as (" + statement +
+               " returning id) select pg_current_xact_id()::xid, pg_current_wal_insert_lsn()"
+               " - '0/0' from row");
   const auto bar = both.find('|');
   Change change;
   change.table = TableIndex(0);
-  change.op = Op::kCreate;
   change.tx_id = std::stoull(both.substr(0, bar));
   // The row's record begins at or after the position read before it was written.
   change.position =
       Position{Lsn(std::stoull(both.substr(bar + 1)) - 1), Lsn(std::stoull(both.substr(bar + 1)))};
+  return change;
+}
+
+Change FollowsTest::follow(int id, int followee) {
+  Change change = write("insert into public.follows values (" + std::to_string(id) + ", " +
+                        std::to_string(followee) + ", true)");
+  change.op = Op::kCreate;
   change.after = {std::int64_t{id}, std::int64_t{followee}, true};
+  return change;
+}
+
+Change FollowsTest::unfollow(int id, int followee) {
+  Change change =
+      write("update public.follows set live = false where id = " + std::to_string(id));
+  change.op = Op::kUpdate;
+  change.before = {std::int64_t{id}, std::int64_t{followee}, true};
+  change.after = {std::int64_t{id}, std::int64_t{followee}, false};
   return change;
 }
 

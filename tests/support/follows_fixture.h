@@ -38,6 +38,8 @@ class FollowsTest : public StoreTest {
   // Inserts a live row, and gives the event that it makes: its transaction and its place in the
   // log.
   Change follow(int id, int followee);
+  // The row is live no longer.
+  Change unfollow(int id, int followee);
   void fold(const Change& change);
   ApplyResult apply() { return store_.apply(fold_.take()); }
   ApplyResult apply(const Change& change);
@@ -59,6 +61,10 @@ class FollowsTest : public StoreTest {
   PgRecount recount_;
   Fold fold_;
   std::int64_t next_ = 0;
+
+ private:
+  // Runs it, and gives of its event what the database says.
+  Change write(const std::string& statement);
 };
 
 }  // namespace tidemark::testing

@@ -71,16 +71,12 @@ DeltaBuilder::DeltaBuilder(const Declaration& declaration) {
   for (const Aggregate& declared : declaration.aggregates) {
     AggregateDelta empty;
     empty.counters = declared.counters.size();
-    empty.touched.assign(empty.counters, false);
     delta_.aggregates.push_back(empty);
   }
 }
 
 void DeltaBuilder::add_deltas(AggregateDelta& target, const std::vector<std::int32_t>& deltas) {
-  for (std::size_t i = 0; i < deltas.size(); ++i) {
-    target.deltas.push_back(deltas[i]);
-    if (deltas[i] != 0) target.touched[i] = true;
-  }
+  target.deltas.insert(target.deltas.end(), deltas.begin(), deltas.end());
 }
 
 DeltaBuilder& DeltaBuilder::row(std::uint32_t index, std::int64_t key,

@@ -20,7 +20,7 @@ TEST(CellTable, EmptyGivesNoRows) {
   const AggregateDelta delta = table.take();
   EXPECT_EQ(delta.rows(), 0U);
   EXPECT_EQ(delta.counters, 2U);
-  EXPECT_EQ(delta.touched, (std::vector<bool>{false, false}));
+  EXPECT_FALSE(delta.changes(CounterIndex(0)));
 }
 
 TEST(CellTable, AddsPerCellAndKeepsZeros) {
@@ -31,7 +31,8 @@ TEST(CellTable, AddsPerCellAndKeepsZeros) {
   const AggregateDelta delta = table.take();
   EXPECT_EQ(delta.integer_keys, (std::vector<std::int64_t>{3, 7}));
   EXPECT_EQ(delta.deltas, (std::vector<std::int32_t>{0, 0, 0, 3}));
-  EXPECT_EQ(delta.touched, (std::vector<bool>{false, true}));
+  EXPECT_FALSE(delta.changes(CounterIndex(0)));
+  EXPECT_TRUE(delta.changes(CounterIndex(1)));
 }
 
 TEST(CellTable, ExtremeKeysAreKeysLikeOthers) {

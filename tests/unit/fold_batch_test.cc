@@ -29,15 +29,15 @@ TEST(FoldBatch, KeysAreSortedAndStandOnce) {
   EXPECT_EQ(users->deltas.size(), 5 * users->counters);
 }
 
-TEST(FoldBatch, TouchedSaysWhichCountersMove) {
+TEST(FoldBatch, OnlyTheCountersOfItsRowsChange) {
   FoldTester t;
   t.create("follows", follow(1, 2));
   const Delta delta = t.fold.take();
   const Declaration& declaration = testing::shipped_declaration();
   for (std::size_t a = 0; a < delta.aggregates.size(); ++a) {
-    for (std::size_t c = 0; c < delta.aggregates[a].counters; ++c) {
+    for (std::uint32_t c = 0; c < delta.aggregates[a].counters; ++c) {
       const std::string& counter = declaration.aggregates[a].counters[c].name;
-      EXPECT_EQ(delta.aggregates[a].touched[c],
+      EXPECT_EQ(delta.aggregates[a].changes(CounterIndex(c)),
                 counter == "follower_count" || counter == "following_count");
     }
   }

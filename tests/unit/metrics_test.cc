@@ -120,7 +120,6 @@ TEST(Metrics, RowsThatNothingChangedAreToldApart) {
                               .integer_keys = {1, 2, 3},
                               .text_keys = {},
                               .deltas = {0, 0, 0, 1, -1, 0},
-                              .touched = {true, true},
                               .places = {}});
   metrics.on_applied(delta, {}, kNotes);
   EXPECT_THAT(metrics.text(), HasSubstr("tidemark_rows_total{result=\"written\"} 2\n"));
