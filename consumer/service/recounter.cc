@@ -73,7 +73,8 @@ void Recounter::run() {
         return;
       }
       wait = backoff_.next();
-      draining_.reset();
+      draining_.reset();  // a crash takes ids back and gives them again
+      settling_.reset();
       observer_.on_recount_retry(error, wait);
       continue;
     } catch (...) {
@@ -88,6 +89,7 @@ void Recounter::run() {
 milliseconds Recounter::step() {
   if (!store_.lead()) {
     draining_.reset();
+    settling_.reset();
     observer_.on_fences(0);  // those of the one that leads count
     return kFollow;
   }

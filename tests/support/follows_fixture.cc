@@ -93,12 +93,12 @@ Change FollowsTest::follow(int id, int followee) {
   return change;
 }
 
-Change FollowsTest::unfollow(int id, int followee) {
-  Change change =
-      write("update public.follows set live = false where id = " + std::to_string(id));
+Change FollowsTest::set_live(int id, int followee, bool live) {
+  Change change = write("update public.follows set live = " + std::string(live ? "true" : "false") +
+                        " where id = " + std::to_string(id));
   change.op = Op::kUpdate;
-  change.before = {std::int64_t{id}, std::int64_t{followee}, true};
-  change.after = {std::int64_t{id}, std::int64_t{followee}, false};
+  change.before = {std::int64_t{id}, std::int64_t{followee}, !live};
+  change.after = {std::int64_t{id}, std::int64_t{followee}, live};
   return change;
 }
 

@@ -38,8 +38,9 @@ class FollowsTest : public StoreTest {
   // Inserts a live row, and gives the event that it makes: its transaction and its place in the
   // log.
   Change follow(int id, int followee);
-  // The row is live no longer.
-  Change unfollow(int id, int followee);
+  // The row is live no longer; or again.
+  Change unfollow(int id, int followee) { return set_live(id, followee, false); }
+  Change follow_again(int id, int followee) { return set_live(id, followee, true); }
   void fold(const Change& change);
   ApplyResult apply() { return store_.apply(fold_.take()); }
   ApplyResult apply(const Change& change);
@@ -65,6 +66,7 @@ class FollowsTest : public StoreTest {
  private:
   // Runs it, and gives of its event what the database says.
   Change write(const std::string& statement);
+  Change set_live(int id, int followee, bool live);
 };
 
 }  // namespace tidemark::testing
