@@ -129,6 +129,9 @@ class PgSession {
  public:
   // `set_up` runs on each new connection: prepares statements, checks the state.
   PgSession(PgOptions options, std::function<void(PgConnection&)> set_up);
+  // What it runs mostly belongs to its owner, which must stay where it is.
+  PgSession(const PgSession&) = delete;
+  PgSession& operator=(const PgSession&) = delete;
 
   // A connection that works as far as is known. Throws WorldError.
   PgConnection& get();
