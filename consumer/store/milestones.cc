@@ -351,7 +351,7 @@ void add_risen(PgTransaction& transaction, const Declaration& declaration, Aggre
 }  // namespace
 
 void announce_recounted(PgTransaction& transaction, const Declaration& declaration,
-                        AggregateIndex index, const KeySet& keys,
+                        AggregateIndex index, const KeySet& keys, bool unannounced,
                         std::span<const RaisedCell> raised) {
   const Aggregate& aggregate = declaration.aggregate(index);
   if (aggregate.milestones.counters.empty()) return;
@@ -361,7 +361,7 @@ void announce_recounted(PgTransaction& transaction, const Declaration& declarati
     if (thresholds_between(milestone, cell.before, cell.after).empty()) continue;
     rises[{aggregate.counters[milestone.counter.value].name, cell.key}] = {cell.before, cell.after};
   }
-  take_unannounced(transaction, aggregate, keys, rises);
+  if (unannounced) take_unannounced(transaction, aggregate, keys, rises);
   if (rises.empty()) return;
   leave_out_first(transaction, index, rises);
   Announcement announcement(detail_types(declaration, index).size());

@@ -43,9 +43,10 @@ struct RaisedCell {
   std::int64_t after;
 };
 // To be called under the turn, after the cells are written and before the suspects among `keys` are
-// taken off the list and the pass is moved on.
+// taken off the list and the pass is moved on. `unannounced`: what suspect cells of these keys
+// crossed before waits in tidemark.unannounced.
 void announce_recounted(PgTransaction& transaction, const Declaration& declaration,
-                        AggregateIndex aggregate, const KeySet& keys,
+                        AggregateIndex aggregate, const KeySet& keys, bool unannounced,
                         std::span<const RaisedCell> raised);
 
 }  // namespace tidemark

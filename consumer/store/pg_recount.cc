@@ -23,13 +23,31 @@ using Steady = std::chrono::steady_clock;
 // Ends of the log that wait for transactions to end: one open for hours must not grow a list.
 constexpr std::size_t kLogEndsMax = 1000;
 
+// With the turn's new version, which batches that were folded before don't know (rule F3), and the
+// pass moved on: each statement more is time that the stream waits for.
 constexpr const char* kFenceSql = R"(
+with versioned as (
+  update tidemark.turn set version = $11::bigint
+), moved as (
+  update tidemark.passes
+     set slices = slices + 1, cells = cells + $13::bigint, corrected = corrected + $14::bigint,
+         next_key = $3::text,
+         at_aggregate = at_aggregate + case when $3::text is null then 1 else 0 end
+   where id = $12::bigint
+)
 insert into tidemark.fences (aggregate, key_from, key_to, listed, except_keys, snapshot, next_id,
                              inserted, restart, repairs, offsets)
 values ($1::text, $2::text, $3::text, $4::text[], $5::text[], $6::text, $7::bigint, $8::bigint,
         $9::bigint, $10::text,
         (select jsonb_object_agg(topic || '/' || partition, next_offset) from tidemark.progress))
 returning id)";
+
+// The end of the log, then an id (rule F1): a row of `log` comes before what is made of it.
+constexpr const char* kEndsSql = R"(
+with log as materialized (
+  select pg_current_wal_insert_lsn() - '0/0'::pg_lsn as inserted
+)
+select inserted, pg_current_xact_id()::text from log)";
 
 constexpr const char* kBookSql = R"(
 insert into tidemark.ledger as l (aggregate, counter, key, remaining, expected, suspect, fence)
@@ -38,13 +56,6 @@ select $1::text, $2::text, b.key, b.difference, b.expected, false, $6::bigint
 on conflict (aggregate, counter, key) do update
    set remaining = l.remaining + excluded.remaining, expected = excluded.expected,
        fence = greatest(l.fence, excluded.fence))";
-
-constexpr const char* kPassSql = R"(
-update tidemark.passes
-   set slices = slices + 1, cells = cells + $2::bigint, corrected = corrected + $3::bigint,
-       next_key = $4::text,
-       at_aggregate = at_aggregate + case when $4::text is null then 1 else 0 end
- where id = $1::bigint)";
 
 std::chrono::microseconds since(Steady::time_point start) {
   return std::chrono::duration_cast<std::chrono::microseconds>(Steady::now() - start);
@@ -155,45 +166,41 @@ std::chrono::microseconds PgRecount::rehearse(AggregateIndex index, const KeySet
 }
 
 // Rules F1 and F4: counts and snapshot by one statement, then the end of the log, then an id that
-// was given out after the snapshot, each in a transaction of its own. Recounted columns are
-// computed before the end of the log is read: the events of what they show come below it, and so
-// before the fence goes, and tell lag from drift.
+// was given out after the snapshot, as the transaction had none. Recounted columns are computed
+// before the end of the log is read: the events of what they show come below it, and so before the
+// fence goes, and tell lag from drift.
 PgRecount::Counts PgRecount::count(AggregateIndex index, const KeySet& keys,
                                    const std::vector<Row>& cells) {
   const Aggregate& aggregate = declaration_.aggregate(index);
   Counts counts;
-  {
-    PgTransaction transaction(source_.get());
-    const auto begun = Steady::now();
-    const SqlResult result = count_rows(transaction, index, keys);
-    counts.took = since(begun);
-    counts.snapshot_text = std::string(result.text(0, 0));
-    for (std::size_t row = 0; row < result.rows(); ++row) {
-      if (result.is_null(row, 1)) continue;
-      Row counted{std::string(result.text(row, 1)), {}, {}};
-      for (std::size_t c = 0; c < aggregate.counters.size(); ++c) {
-        counted.values.push_back(result.integer(row, c + 2));
-      }
-      counts.rows.push_back(std::move(counted));
-    }
-    if (!aggregate.recounted.empty()) {
-      std::set<std::string> known;
-      for (const Row& row : cells) known.insert(row.key);
-      for (const Row& row : counts.rows) known.insert(row.key);  // those that are missing are made
-      const std::vector<std::string> all(known.begin(), known.end());
-      counts.recounted = recounted_[index.value].compute(transaction, all);
-    }
-    transaction.commit();
-  }
-  counts.snapshot = parse_snapshot(counts.snapshot_text);
-  counts.snapshot.inserted = log_end();
   PgTransaction transaction(source_.get());
+  const auto begun = Steady::now();
+  const SqlResult result = count_rows(transaction, index, keys);
+  counts.took = since(begun);
+  counts.snapshot_text = std::string(result.text(0, 0));
+  for (std::size_t row = 0; row < result.rows(); ++row) {
+    if (result.is_null(row, 1)) continue;
+    Row counted{std::string(result.text(row, 1)), {}, {}};
+    for (std::size_t c = 0; c < aggregate.counters.size(); ++c) {
+      counted.values.push_back(result.integer(row, c + 2));
+    }
+    counts.rows.push_back(std::move(counted));
+  }
+  if (!aggregate.recounted.empty()) {
+    std::set<std::string> known;
+    for (const Row& row : cells) known.insert(row.key);
+    for (const Row& row : counts.rows) known.insert(row.key);  // those that are missing are made
+    const std::vector<std::string> all(known.begin(), known.end());
+    counts.recounted = recounted_[index.value].compute(transaction, all);
+  }
+  const SqlResult ends = transaction.run("ends", {});
   // Rule F10: the commit of something written flushes the log past L. What was counted and is not
   // on the source's disk could be gone after a crash there, and the fence would skip for nothing.
   if (two_databases_) transaction.run("flush_log", {});
-  const SqlResult next = transaction.run("next_id", {});
-  counts.snapshot.next = static_cast<std::uint64_t>(next.integer(0, 0));
   transaction.commit();
+  counts.snapshot = parse_snapshot(counts.snapshot_text);
+  counts.snapshot.inserted = Lsn(static_cast<std::uint64_t>(ends.integer(0, 0)));
+  counts.snapshot.next = static_cast<std::uint64_t>(ends.integer(0, 1));
   counts.snapshot.restart = floor_of(counts.snapshot);
   return counts;
 }
@@ -304,8 +311,40 @@ std::vector<RaisedCell> PgRecount::raised(AggregateIndex index,
   return cells;
 }
 
+PgRecount::Waiting PgRecount::look_at(PgTransaction& transaction, AggregateIndex index,
+                                      const KeySet& keys) const {
+  const Aggregate& aggregate = declaration_.aggregate(index);
+  const KeyCondition condition(aggregate, keys);
+  const std::string name = quote_literal(aggregate.name.text());
+  const auto exists = [&](const std::string& tells, const std::string& table,
+                          const std::string& keys_sql) {
+    return " union all select '" + tells + "', null where exists (select from tidemark." + table +
+           " as w where w.aggregate = " + name + " and " + keys_sql + ")";
+  };
+  const std::string of_key = condition.sql(stored_key_sql(aggregate, "w.key"));
+  const SqlResult rows = transaction.run_sql(
+      {"look at what waits", "tidemark.suspects"},
+      "select 'whole', counter from tidemark.suspect_ranges where aggregate = " + name +
+          exists("suspects", "suspects", condition.stored_sql("w.key")) +
+          exists("ledger", "ledger", of_key) + exists("unannounced", "unannounced", of_key),
+      condition.params());
+  Waiting waiting;
+  waiting.repairs.resize(aggregate.cells(), false);
+  for (std::size_t row = 0; row < rows.rows(); ++row) {
+    const std::string_view tells = rows.text(row, 0);
+    waiting.suspects = waiting.suspects || tells == "suspects";
+    waiting.ledger = waiting.ledger || tells == "ledger";
+    waiting.unannounced = waiting.unannounced || tells == "unannounced";
+    for (std::uint32_t c = 0; tells == "whole" && c < waiting.repairs.size(); ++c) {
+      if (aggregate.cell_name(CounterIndex(c)) == rows.text(row, 1)) waiting.repairs[c] = true;
+    }
+  }
+  return waiting;
+}
+
 std::int64_t PgRecount::add_fence(PgTransaction& transaction, const Fence& fence,
-                                  const std::string& snapshot) const {
+                                  const std::string& snapshot, const Pass* pass,
+                                  const SliceResult& result) const {
   std::string repairs;
   for (const bool repair : fence.repairs) repairs += repair ? '1' : '0';
   const KeySet& keys = fence.keys;
@@ -315,12 +354,36 @@ std::int64_t PgRecount::add_fence(PgTransaction& transaction, const Fence& fence
        keys.listed ? std::optional(array_of(*keys.listed)) : std::nullopt, array_of(keys.except),
        snapshot, std::to_string(fence.snapshot.next),
        std::to_string(static_cast<std::int64_t>(fence.snapshot.inserted.value)),
-       std::to_string(static_cast<std::int64_t>(fence.snapshot.restart.value)), repairs});
+       std::to_string(static_cast<std::int64_t>(fence.snapshot.restart.value)), repairs,
+       new_turn_version(), pass != nullptr ? std::optional(std::to_string(pass->id)) : std::nullopt,
+       std::to_string(result.rows), std::to_string(result.corrected)});
   return added.integer(0, 0);
 }
 
+// Those that were suspect are no longer, and what the ledger tells of them is no drift.
+void PgRecount::settle_suspects(PgTransaction& transaction, const Fence& fence,
+                                const std::string& masked) const {
+  const Aggregate& aggregate = declaration_.aggregate(fence.aggregate);
+  const KeyCondition condition(aggregate, fence.keys);
+  const std::string name = quote_literal(aggregate.name.text());
+  transaction.run_sql(
+      {"note what was suspect", "tidemark.ledger"},
+      "insert into tidemark.ledger as l (aggregate, counter, key, remaining, suspect, fence)"
+      " select s.aggregate, s.counter, s.key, 0, true, " +
+          std::to_string(fence.id) + " from tidemark.suspects as s where s.aggregate = " + name +
+          " and s.cause <> 'requested' and s.counter <> all(" + masked + ") and " +
+          condition.stored_sql("s.key") +
+          " on conflict (aggregate, counter, key) do update"
+          " set suspect = true, fence = greatest(l.fence, excluded.fence)",
+      condition.params());
+  transaction.run_sql({"take what was recounted off the list", "tidemark.suspects"},
+                      "delete from tidemark.suspects as s where s.aggregate = " + name + " and " +
+                          condition.stored_sql("s.key"),
+                      condition.params());
+}
+
 // DESIGN 4.5: what differed, for each cell that was not suspect as part of its whole counter.
-void PgRecount::book(PgTransaction& transaction, const Fence& fence,
+void PgRecount::book(PgTransaction& transaction, const Fence& fence, const Waiting& waiting,
                      const std::vector<Difference>& differences) const {
   const Aggregate& aggregate = declaration_.aggregate(fence.aggregate);
   const KeyCondition condition(aggregate, fence.keys);
@@ -331,28 +394,16 @@ void PgRecount::book(PgTransaction& transaction, const Fence& fence,
     if (fence.repairs[c]) repaired.push_back(aggregate.cell_name(CounterIndex(c)));
   }
   const std::string masked = quote_literal(array_of(repaired)) + "::text[]";
-  transaction.run_sql(
-      {"note what was suspect", "tidemark.ledger"},
-      "insert into tidemark.ledger as l (aggregate, counter, key, remaining, suspect, fence)"
-      " select s.aggregate, s.counter, s.key, 0, true, " +
-          id + " from tidemark.suspects as s where s.aggregate = " + name +
-          " and s.cause <> 'requested' and s.counter <> all(" + masked + ") and " +
-          condition.stored_sql("s.key") +
-          " on conflict (aggregate, counter, key) do update"
-          " set suspect = true, fence = greatest(l.fence, excluded.fence)",
-      condition.params());
   // Earlier rows wait for this fence too, also where nothing differs: what it skips is theirs.
-  transaction.run_sql({"raise the ledger's fences", "tidemark.ledger"},
-                      "update tidemark.ledger as l set fence = " + id + " where l.aggregate = " +
-                          name + " and " + condition.sql(stored_key_sql(aggregate, "l.key")),
-                      condition.params());
-  if (!repaired.empty()) {
-    transaction.run_sql({"note what was suspect as a whole", "tidemark.ledger"},
-                        "update tidemark.ledger as l set suspect = true where l.aggregate = " +
-                            name + " and l.counter = any(" + masked + ") and not l.suspect and " +
+  if (waiting.ledger) {
+    transaction.run_sql({"raise the ledger's fences", "tidemark.ledger"},
+                        "update tidemark.ledger as l set fence = " + id +
+                            ", suspect = l.suspect or l.counter = any(" + masked +
+                            ") where l.aggregate = " + name + " and " +
                             condition.sql(stored_key_sql(aggregate, "l.key")),
                         condition.params());
   }
+  if (waiting.suspects) settle_suspects(transaction, fence, masked);
   for (std::uint32_t c = 0; c < fence.repairs.size(); ++c) {
     if (fence.repairs[c]) continue;
     const bool counter = c < aggregate.counters.size();
@@ -375,10 +426,6 @@ void PgRecount::book(PgTransaction& transaction, const Fence& fence,
     transaction.run("book", {aggregate.name.text(), aggregate.cell_name(CounterIndex(c)),
                              keys.take(), adds.take(), expected.take(), id});
   }
-  transaction.run_sql({"take what was recounted off the list", "tidemark.suspects"},
-                      "delete from tidemark.suspects as s where s.aggregate = " + name + " and " +
-                          condition.stored_sql("s.key"),
-                      condition.params());
 }
 
 // What must change, in key order.
@@ -446,21 +493,18 @@ SliceResult PgRecount::recount(AggregateIndex index, KeySet keys,
               .keys = std::move(keys),
               .snapshot = counts.snapshot,
               .repairs = {}};
-  fence.repairs = repairs_of(transaction, index);
-  write(transaction, index, differences);
-  write_recounted(transaction, index, differences);
-  fence.id = add_fence(transaction, fence, counts.snapshot_text);
-  announce_recounted(transaction, declaration_, index, fence.keys, raised(index, differences));
-  book(transaction, fence, differences);
-  suspect_held(transaction, aggregate, held);
-  transaction.run("new_version", {new_turn_version()});
+  const Waiting waiting = look_at(transaction, index, fence.keys);
+  fence.repairs = waiting.repairs;
   for (const Difference& difference : differences) result.corrected += difference.cells();
   result.rows = cells.size();
   result.held = held.size();
-  if (pass != nullptr) {
-    transaction.run("move_pass", {std::to_string(pass->id), std::to_string(result.rows),
-                                  std::to_string(result.corrected), fence.keys.to});
-  }
+  write(transaction, index, differences);
+  write_recounted(transaction, index, differences);
+  announce_recounted(transaction, declaration_, index, fence.keys, waiting.unannounced,
+                     raised(index, differences));
+  fence.id = add_fence(transaction, fence, counts.snapshot_text, pass, result);
+  book(transaction, fence, waiting, differences);
+  suspect_held(transaction, aggregate, held);
   TIDEMARK_KILL_POINT("X11");
   transaction.commit();
   result.hold = since(begun);
@@ -481,7 +525,7 @@ PgRecount::PgRecount(const Declaration& declaration, PgRecountOptions options)
 void PgRecount::prepare_source(PgConnection& connection) {
   connection.run_alone("set up the session", "set plan_cache_mode = force_custom_plan");
   connection.prepare({"log_end", ""}, "select pg_current_wal_insert_lsn() - '0/0'::pg_lsn");
-  connection.prepare({"next_id", ""}, "select pg_current_xact_id()::text");
+  connection.prepare({"ends", ""}, kEndsSql);
   connection.prepare({"slot_confirmed", ""},
                      "select confirmed_flush_lsn - '0/0'::pg_lsn from pg_replication_slots"
                      " where slot_name = $1::text and confirmed_flush_lsn is not null");
@@ -511,11 +555,8 @@ void PgRecount::prepare(PgConnection& connection) {
                      "select pg_advisory_xact_lock(" + std::to_string(kTurnLock) + ")");
   connection.prepare({"new_version", "tidemark.turn"},
                      "update tidemark.turn set version = $1::bigint");
-  connection.prepare({"whole_suspects", "tidemark.suspect_ranges"},
-                     "select counter from tidemark.suspect_ranges where aggregate = $1::text");
   connection.prepare({"add_fence", "tidemark.fences"}, kFenceSql);
   connection.prepare({"book", "tidemark.ledger"}, kBookSql);
-  connection.prepare({"move_pass", "tidemark.passes"}, kPassSql);
   for (std::uint32_t i = 0; i < declaration_.aggregates.size(); ++i) {
     connection.prepare({"correct_" + std::to_string(i), declaration_.aggregates[i].name.text()},
                        upsert_sql(declaration_, AggregateIndex(i), "bigint",

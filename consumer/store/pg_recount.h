@@ -143,6 +143,13 @@ class PgRecount {
   struct Row;
   struct Counts;
   struct Difference;
+  // What of earlier is about a slice's keys.
+  struct Waiting {
+    std::vector<bool> repairs;  // per cell: its counter is suspect as a whole
+    bool suspects = false;
+    bool ledger = false;
+    bool unannounced = false;
+  };
 
   void prepare(PgConnection& connection);
   void prepare_source(PgConnection& connection);
@@ -167,11 +174,14 @@ class PgRecount {
                        const std::vector<Difference>& differences) const;
   std::vector<RaisedCell> raised(AggregateIndex aggregate,
                                  const std::vector<Difference>& differences) const;
-  std::vector<bool> repairs_of(PgTransaction& transaction, AggregateIndex aggregate) const;
+  Waiting look_at(PgTransaction& transaction, AggregateIndex aggregate, const KeySet& keys) const;
   std::int64_t add_fence(PgTransaction& transaction, const Fence& fence,
-                         const std::string& snapshot) const;
-  void book(PgTransaction& transaction, const Fence& fence,
+                         const std::string& snapshot, const Pass* pass,
+                         const SliceResult& result) const;
+  void book(PgTransaction& transaction, const Fence& fence, const Waiting& waiting,
             const std::vector<Difference>& differences) const;
+  void settle_suspects(PgTransaction& transaction, const Fence& fence,
+                       const std::string& masked) const;
   static void suspect_held(PgTransaction& transaction, const Aggregate& aggregate,
                            const std::vector<std::string>& held);
   std::optional<std::string> oldest_running();

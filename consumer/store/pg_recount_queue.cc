@@ -429,19 +429,6 @@ std::vector<std::string> PgRecount::note_partitions(
   return grown;
 }
 
-// Counters that are suspect as a whole.
-std::vector<bool> PgRecount::repairs_of(PgTransaction& transaction, AggregateIndex index) const {
-  const Aggregate& aggregate = declaration_.aggregate(index);
-  std::vector<bool> repairs(aggregate.cells(), false);
-  const SqlResult ranges = transaction.run("whole_suspects", {aggregate.name.text()});
-  for (std::size_t row = 0; row < ranges.rows(); ++row) {
-    for (std::uint32_t c = 0; c < repairs.size(); ++c) {
-      if (aggregate.cell_name(CounterIndex(c)) == ranges.text(row, 0)) repairs[c] = true;
-    }
-  }
-  return repairs;
-}
-
 std::vector<OutstandingFence> PgRecount::fences() {
   PgTransaction transaction(target_.get());
   const SqlResult rows = transaction.run("fence_ends", {});
