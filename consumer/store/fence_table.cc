@@ -32,6 +32,13 @@ select f.id, k.key, f.listed is not null from tidemark.fences f
   cross join lateral unnest(coalesce(f.listed, f.except_keys)) as k(key)
  order by f.id, k.key)";
 
+// A row of `log` comes before what is made of it.
+constexpr const char* kEndsSql = R"(
+with log as materialized (
+  select pg_current_wal_insert_lsn() - '0/0'::pg_lsn as inserted
+)
+select inserted, pg_current_xact_id()::text from log)";
+
 constexpr const char* kHistorySql = R"(
 select (select system_identifier from pg_control_system())::text || '/' ||
        left(pg_walfile_name(pg_current_wal_insert_lsn()), 8))";
@@ -66,6 +73,12 @@ SourceSnapshot parse_snapshot(std::string_view text) {
   while (!text.empty()) snapshot.running.push_back(take_id(text));
   snapshot.next = snapshot.xmax;
   return snapshot;
+}
+
+void read_ends(PgTransaction& source, SourceSnapshot& snapshot) {
+  const SqlResult ends = source.run_sql({"read the end of the log, then an id", ""}, kEndsSql);
+  snapshot.inserted = lsn_of(ends.integer(0, 0));
+  snapshot.next = static_cast<std::uint64_t>(ends.integer(0, 1));
 }
 
 void prepare_fences(PgConnection& connection) {

@@ -21,6 +21,10 @@ inline constexpr std::int64_t kTurnLock = 0x7469'6465'7475'726e;  // "tideturn"
 // xmax and running ids of pg_snapshot's text, "xmin:xmax:id,id".
 SourceSnapshot parse_snapshot(std::string_view text);
 
+// Rule F1: the end of the log, then an id that is given out after it. For a snapshot that was taken
+// before, in a transaction of the source that has no id yet; fills `inserted` and `next`.
+void read_ends(PgTransaction& source, SourceSnapshot& snapshot);
+
 // Prepares what the others run.
 void prepare_fences(PgConnection& connection);
 // Waits for the shared turn.

@@ -43,7 +43,8 @@ std::string session_sql(const PgOptions& options) {
          // Plans that don't depend on how long the arrays are; and a batch of half a million cells
          // whose results stay in memory.
          "set plan_cache_mode = force_generic_plan; set work_mem = '64MB';"
-         // Compiling takes longer than these statements do, and they are never the same twice.
+         // Statements are short, and others wait for the turn while they run: none is compiled,
+         // however costly it is thought to be.
          "set jit = off;"
          "set synchronous_commit = " +
          std::string(options.synchronous_commit ? "on" : "off") +

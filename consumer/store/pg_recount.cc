@@ -42,13 +42,6 @@ values ($1::text, $2::text, $3::text, $4::text[], $5::text[], $6::text, $7::bigi
         (select jsonb_object_agg(topic || '/' || partition, next_offset) from tidemark.progress))
 returning id)";
 
-// The end of the log, then an id (rule F1): a row of `log` comes before what is made of it.
-constexpr const char* kEndsSql = R"(
-with log as materialized (
-  select pg_current_wal_insert_lsn() - '0/0'::pg_lsn as inserted
-)
-select inserted, pg_current_xact_id()::text from log)";
-
 constexpr const char* kBookSql = R"(
 insert into tidemark.ledger as l (aggregate, counter, key, remaining, expected, suspect, fence)
 select $1::text, $2::text, b.key, b.difference, b.expected, false, $6::bigint
@@ -193,14 +186,12 @@ PgRecount::Counts PgRecount::count(AggregateIndex index, const KeySet& keys,
     const std::vector<std::string> all(known.begin(), known.end());
     counts.recounted = recounted_[index.value].compute(transaction, all);
   }
-  const SqlResult ends = transaction.run("ends", {});
+  counts.snapshot = parse_snapshot(counts.snapshot_text);
+  read_ends(transaction, counts.snapshot);
   // Rule F10: the commit of something written flushes the log past L. What was counted and is not
   // on the source's disk could be gone after a crash there, and the fence would skip for nothing.
   if (two_databases_) transaction.run("flush_log", {});
   transaction.commit();
-  counts.snapshot = parse_snapshot(counts.snapshot_text);
-  counts.snapshot.inserted = Lsn(static_cast<std::uint64_t>(ends.integer(0, 0)));
-  counts.snapshot.next = static_cast<std::uint64_t>(ends.integer(0, 1));
   counts.snapshot.restart = floor_of(counts.snapshot);
   return counts;
 }
@@ -525,7 +516,6 @@ PgRecount::PgRecount(const Declaration& declaration, PgRecountOptions options)
 void PgRecount::prepare_source(PgConnection& connection) {
   connection.run_alone("set up the session", "set plan_cache_mode = force_custom_plan");
   connection.prepare({"log_end", ""}, "select pg_current_wal_insert_lsn() - '0/0'::pg_lsn");
-  connection.prepare({"ends", ""}, kEndsSql);
   connection.prepare({"slot_confirmed", ""},
                      "select confirmed_flush_lsn - '0/0'::pg_lsn from pg_replication_slots"
                      " where slot_name = $1::text and confirmed_flush_lsn is not null");

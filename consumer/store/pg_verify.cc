@@ -280,18 +280,8 @@ std::optional<VerifyLook> PgVerify::look(std::span<const AggregateIndex> aggrega
     if (rows) rows->commit();
     cells.commit();
   }
-  // Rule F1: the end of the log, then an id that is given out after it.
-  {
-    PgTransaction transaction(source);
-    const SqlResult end = transaction.run_sql({"read the end of the log", ""},
-                                              "select pg_current_wal_insert_lsn() - '0/0'::pg_lsn");
-    look.snapshot.inserted = Lsn(static_cast<std::uint64_t>(end.integer(0, 0)));
-    transaction.commit();
-  }
   PgTransaction transaction(source);
-  const SqlResult next =
-      transaction.run_sql({"take an id", ""}, "select pg_current_xact_id()::text");
-  look.snapshot.next = static_cast<std::uint64_t>(next.integer(0, 0));
+  read_ends(transaction, look.snapshot);
   transaction.commit();
   backend_ = source.backend_pid();
   inserted_ = look.snapshot.inserted;

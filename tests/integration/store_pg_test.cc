@@ -44,19 +44,22 @@ TEST_F(PgTest, SessionDoesNotDependOnTheDatabasesDefaults) {
       " set search_path = public");
   sql("alter database " + sql("select quote_ident(current_database())") +
       " set timezone = 'Europe/Berlin'");
+  sql("alter database " + sql("select quote_ident(current_database())") + " set jit = on");
   PgConnection fresh(options());
   PgTransaction transaction(fresh);
   const SqlResult row = transaction.run_sql(
       {"probe", ""},
       "select current_setting('search_path'), current_setting('timezone'),"
       " current_setting('lock_timeout'), current_setting('client_encoding'),"
-      " current_setting('application_name'), current_setting('statement_timeout')");
+      " current_setting('application_name'), current_setting('statement_timeout'),"
+      " current_setting('jit')");
   EXPECT_EQ(row.text(0, 0), "pg_catalog");
   EXPECT_EQ(row.text(0, 1), "UTC");
   EXPECT_EQ(row.text(0, 2), "2s");
   EXPECT_EQ(row.text(0, 3), "UTF8");
   EXPECT_EQ(row.text(0, 4), "tidemark");
   EXPECT_EQ(row.text(0, 5), "30s");
+  EXPECT_EQ(row.text(0, 6), "off");
 }
 
 // --- errors -------------------------------------------------------------------------------------

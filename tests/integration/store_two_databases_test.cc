@@ -6,10 +6,8 @@
 #include <string>
 #include <vector>
 
-#include "consumer/core/verification.h"
 #include "consumer/store/catalog.h"
 #include "consumer/store/grants.h"
-#include "consumer/store/pg_verify.h"
 #include "consumer/store/source_database.h"
 #include "tests/support/follows_fixture.h"
 #include "tests/support/scratch_postgres.h"
@@ -142,22 +140,7 @@ TEST_F(TwoDatabases, VerifyTellsDriftFromLagAcrossThem) {
   const Change coming = follow(3, 7);
   sql("update public.aggregate_user set followers = 5 where user_id = 8");
   PgVerify verify(follows_, {options(), "no_such_slot", source_});
-  const VerifyLook look = verify
-                              .look(std::vector<AggregateIndex>{AggregateIndex(kUsers)},
-                                    [](std::uint64_t) { return true; })
-                              .value();
-  Verification verification(follows_, look.snapshot, look.fences, look.suspects, look.ranges);
-  for (const CellDifference& difference : look.differences) {
-    verification.add_difference(difference);
-  }
-  Fold lag(follows_, NotNewPolicy::kSuspect);
-  lag.reset(look.partitions);
-  Record record;
-  record.topic = "t";
-  record.offset = look.partitions.at(0).next;
-  lag.add_change(record, coming);
-  verification.add_lag(lag.take());
-  const Verdict verdict = verification.judge();
+  const Verdict verdict = verification_of(look(verify), {{coming}}).judge();
   ASSERT_THAT(verdict.drift, SizeIs(1));
   EXPECT_EQ(verdict.drift[0].key, "8");
   EXPECT_EQ(verdict.drift[0].difference, -4);

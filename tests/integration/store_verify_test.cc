@@ -5,8 +5,6 @@
 #include <string>
 #include <vector>
 
-#include "consumer/core/verification.h"
-#include "consumer/store/pg_verify.h"
 #include "tests/support/follows_fixture.h"
 
 namespace tidemark::testing {
@@ -19,29 +17,10 @@ class StoreVerify : public FollowsTest {
  protected:
   StoreVerify() { settle(); }
 
-  VerifyLook look() {
-    return verify_
-        .look(std::vector<AggregateIndex>{AggregateIndex(kUsers)},
-              [](std::uint64_t) { return true; })
-        .value();
-  }
+  VerifyLook look() { return FollowsTest::look(verify_); }
   // What follows the stored offsets, as it was sent until now.
   Verdict judge(const VerifyLook& look, const std::vector<Change>& on_the_way) const {
-    Verification verification(follows_, look.snapshot, look.fences, look.suspects, look.ranges);
-    for (const CellDifference& difference : look.differences) {
-      verification.add_difference(difference);
-    }
-    Fold fold(follows_, NotNewPolicy::kSuspect);
-    fold.reset(look.partitions);
-    std::int64_t next = std::max<std::int64_t>(0, look.partitions.at(0).next.value);
-    for (const Change& change : on_the_way) {
-      Record record;
-      record.topic = "t";
-      record.offset = Offset(next++);
-      fold.add_change(record, change);
-    }
-    if (!fold.empty()) verification.add_lag(fold.take());
-    return verification.judge();
+    return verification_of(look, {on_the_way}).judge();
   }
 
   PgVerify verify_{follows_, {options(), "no_such_slot"}};

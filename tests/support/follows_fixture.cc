@@ -145,4 +145,35 @@ void FollowsTest::settle() {
   drop_all();
 }
 
+VerifyLook FollowsTest::look(PgVerify& verify) {
+  return verify
+      .look(std::vector<AggregateIndex>{AggregateIndex(kUsers)},
+            [](std::uint64_t) { return true; })
+      .value();
+}
+
+Verification FollowsTest::verification_of(
+    const VerifyLook& look, const std::vector<std::vector<Change>>& on_the_way) const {
+  Verification verification(follows_, look.snapshot, look.fences, look.suspects, look.ranges);
+  for (const CellDifference& difference : look.differences) {
+    verification.add_difference(difference);
+  }
+  Fold fold(follows_, NotNewPolicy::kSuspect);
+  fold.reset(look.partitions);
+  for (std::uint32_t slot = 0; slot < look.partitions.size(); ++slot) {
+    const FoldPartition& partition = look.partitions[slot];
+    std::int64_t next = std::max<std::int64_t>(0, partition.next.value);
+    for (const Change& change :
+         on_the_way.at(static_cast<std::size_t>(partition.where.partition.value))) {
+      Record record;
+      record.topic = partition.where.topic;
+      record.slot = slot;
+      record.offset = Offset(next++);
+      fold.add_change(record, change);
+    }
+  }
+  if (!fold.empty()) verification.add_lag(fold.take());
+  return verification;
+}
+
 }  // namespace tidemark::testing

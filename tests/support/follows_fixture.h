@@ -10,7 +10,9 @@
 #include <vector>
 
 #include "consumer/core/fold.h"
+#include "consumer/core/verification.h"
 #include "consumer/store/pg_recount.h"
+#include "consumer/store/pg_verify.h"
 #include "tests/support/pg_fixture.h"
 
 namespace tidemark::testing {
@@ -55,6 +57,12 @@ class FollowsTest : public StoreTest {
   std::vector<DriftRow> drop_all();
   // As if the state had run for long: nothing suspect, no fence.
   void settle();
+
+  // What verify sees of the users.
+  static VerifyLook look(PgVerify& verify);
+  // And what it makes of it: `on_the_way` follows the stored offsets, by partition.
+  Verification verification_of(const VerifyLook& look,
+                               const std::vector<std::vector<Change>>& on_the_way) const;
 
   const Declaration follows_ = with_follows();
   std::unique_ptr<PgConnection> rows_;  // to the source
