@@ -4,6 +4,7 @@ One Client belongs to one thread. Every call ends within its timeout and raises 
 """
 
 import ctypes
+import threading
 import time
 from collections.abc import Iterable
 from ctypes import POINTER, byref, c_char_p, c_int, c_int32, c_int64, c_size_t, c_void_p
@@ -13,6 +14,7 @@ from .process import StackError
 
 _TIMEOUT_MS = 30_000  # for a busy machine: a broker answers within milliseconds
 _RETRY_S = 0.05
+_CLOSE_S = 2.0
 _PRODUCER, _CONSUMER = 0, 1
 _CONF_OK = 0
 _MSG_COPY, _PARTITION_ANY = 2, -1
@@ -93,9 +95,16 @@ class Client:
         self._on_delivery = _Delivered(self._note_delivery)  # librdkafka keeps a pointer to it
 
     def close(self) -> None:
+        """librdkafka 2.0.2 never ends one that read from a topic while it got another leader, or was deleted (seen): it loses a
+        reference. So each is destroyed on a thread that may be left to the process's end."""
         for handle in self._handles.values():
-            self._lib.rd_kafka_destroy(handle)
+            thread = threading.Thread(target=self._destroy, args=(handle,), daemon=True)
+            thread.start()
+            thread.join(_CLOSE_S)
         self._handles.clear()
+
+    def _destroy(self, handle: c_void_p) -> None:
+        self._lib.rd_kafka_destroy(handle)
 
     def __enter__(self) -> "Client":
         return self

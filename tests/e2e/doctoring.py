@@ -48,36 +48,34 @@ def mend(world, command):
         world.stack.kafka.tool(CONFIGS, *words[1].split())
 
 
-def healthy(world, tolerated=()):
-    """No fault is found, and no warning of topics' settings, unless it is tolerated; on a machine that stands still for
-    seconds, so may Debezium, but not for long."""
+def finds(world, faults, topic_warnings=False):
+    """Exactly these errors are found, and warnings of topics' settings only where they may be; both as diagnosis gives
+    them. On a machine that stands still for seconds, so may Debezium, but not for long."""
     deadline = time.monotonic() + PATIENCE_S
     while True:
         errors, warnings = diagnosis(world)
-        found = [*errors, *(name for name in warnings if name == "kafka topic settings" and name not in tolerated)]
-        if not found:
-            return
-        demand(time.monotonic() < deadline, f"found in a healthy group: {errors} {warnings}")
+        if set(errors) == faults and (topic_warnings or "kafka topic settings" not in warnings):
+            return errors, warnings
+        demand(time.monotonic() < deadline, f"found: {errors} {warnings}, expected: {faults}")
 
 
 def doctor(world):
     """Nothing is wrong with a group that runs; four faults are made and found; what is said to mend them, does."""
     with recounting(world, 61, seconds=4, pass_every_ms=SELDOM_MS) as load:
         world.wait_applied()
-        healthy(world)
+        finds(world, set())
         world.sql(COUNT_TOO)
         world.sql("alter table public.saves replica identity default")
         break_kafka(world, world.topic("saves"))
-        errors, warnings = diagnosis(world)
-        demand(set(errors) == {"postgres counting triggers", "postgres replica identity", "kafka topic settings"},
-               f"found: {errors}")
+        errors, warnings = finds(world, {"postgres counting triggers", "postgres replica identity", "kafka topic settings"},
+                                 topic_warnings=True)
         (short,) = warnings["kafka topic settings"]
         demand("1 h 00 min" in short["what"], f"warned: {warnings}")
         beside = world.command("migrate", "--check")
         demand(beside.code == 1 and "trigger e2e_count" in beside.out, f"migrate --check: {beside.code} {beside.out}{beside.err}")
         for (found,) in errors.values():
             mend(world, found["mend"])
-        healthy(world, tolerated=("kafka topic settings",))
+        finds(world, set(), topic_warnings=True)
         counts = load.finish()
         world.wait_streamed()
         world.wait_applied()

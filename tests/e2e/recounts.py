@@ -15,6 +15,7 @@ from world import PATIENCE_S, demand
 
 ALWAYS_MS = 1            # one pass after the other
 DRIFT = 5
+BESIDE = 990_001         # a user above the load's
 SLICES_MORE = 10
 PAST_MIN = 50            # records of a partition
 PATIENT_MS = 60_000     # a session that outlives whatever its member waits for; no longer than max.poll.interval.ms
@@ -137,12 +138,13 @@ def recount(world, *arguments):
 
 
 def rarely_recounted(world):
-    """A user with followers and no tracks: another's row may be recounted, for its genre, before it is looked at. Where the
-    first pass ended early, the stream has to bring the followers first."""
-    (user,), = wait_until(lambda: world.sql("select user_id from aggregate_user where follower_count > 3 and user_id not in"
-                                            " (select owner_id from tracks) order by 1 limit 1"), PATIENCE_S,
-                          "a user with followers and no tracks")
-    return user
+    """A user with followers whom the load knows nothing of: another's row may be recounted, for its genre or with its
+    neighbours, before it is looked at."""
+    world.rows_sql("insert into follows (follower_user_id, followee_user_id, is_current, is_delete, created_at)"
+                   " select i, %s, true, false, now() from generate_series(1, 4) as i", (BESIDE,))
+    wait_until(lambda: world.sql("select 1 from aggregate_user where user_id = %s and follower_count = 4", (BESIDE,)),
+               PATIENCE_S, f"user {BESIDE} with all followers")
+    return BESIDE
 
 
 def drift_by_hand(world):

@@ -25,9 +25,8 @@ BATCHES_RECORDS = 6_000  # several of its batches
 def make_wrong(world):
     """Many users' followers, by hand: only a recount can tell. Gives what a drift table could say of them."""
     world.wait_recounted_once()
-    users = world.sql("update aggregate_user set follower_count = follower_count + %s where follower_count > 3"
-                      " returning user_id", (WRONG,))
-    demand(users, "there was no cell to make wrong")
+    users = wait_until(lambda: world.sql("update aggregate_user set follower_count = follower_count + %s"
+                                         " where follower_count > 3 returning user_id", (WRONG,)), PATIENCE_S, "users with followers")
     return {("public.aggregate_user", "follower_count", str(user), -WRONG) for user, in users}
 
 
