@@ -108,6 +108,16 @@ class Connect:
         wait_until(lambda: self._taken("POST", path), _RUNNING_S_MAX, f"restart of {name} accepted")
         self.wait_running(name, stale_s=_STALE_S_MAX)
 
+    def begin_anew(self, name: str, config: dict[str, str]) -> None:
+        """As create_connector, of one that is there: it forgets its place in the source, which is another now."""
+        steps = (("PUT", "stop", None), ("DELETE", "offsets", None), ("PUT", "config", config), ("PUT", "resume", None))
+        for method, step, body in steps:
+            wait_until(lambda: self._taken(method, f"/connectors/{name}/{step}", body), _RUNNING_S_MAX, f"{step} of {name} accepted")
+            if step == "stop":
+                wait_until(lambda: (self.status(name) or {}).get("connector", {}).get("state") == "STOPPED", _RUNNING_S_MAX,
+                           f"connector {name} stopped")
+        self.wait_running(name, stale_s=_STALE_S_MAX)
+
     def delete_connector(self, name: str) -> None:
         """Deletes it; the slot and the publication stay in Postgres."""
         wait_until(lambda: self._taken("DELETE", f"/connectors/{name}", absent=(404,)),

@@ -10,7 +10,7 @@ import stat
 import psycopg2
 
 from . import ports
-from .process import Process, StackError, run
+from .process import Process, StackError, run, wait_until
 
 _USER = "postgres"
 _READY_S_MAX = 180
@@ -123,16 +123,22 @@ class Postgres:
 
     def standby(self, workdir: str, *, name: str = "standby") -> "Postgres":
         """A streaming standby made by pg_basebackup from this running server; not yet started."""
-        other = Postgres(workdir, name=name)
+        other = Postgres(workdir, name=name, fsync=self.settings["fsync"] == "on")
         other._make_folder()
         run([f"{self.bin}/pg_basebackup", "-d", self.dsn(), "-D", other.data, "-R", "-X", "stream",
              "-c", "fast", "--no-sync"], "pg_basebackup", user=_USER)
         other._write_settings(other.settings)
         return other
 
+    def cut_off(self) -> None:
+        """A running standby gets no more from its primary."""
+        self.execute("alter system set primary_conninfo = ''")
+        self.execute("select pg_reload_conf()")
+        wait_until(lambda: not self.execute("select 1 from pg_stat_wal_receiver"), _READY_S_MAX, "the end of streaming")
+
     def promote(self) -> None:
         """Makes a running standby the primary of a new timeline."""
-        self.execute("select pg_promote(true, 60)")
+        self.execute("select pg_promote(true, %s)", (_READY_S_MAX,))
 
     def _initdb(self) -> None:
         self._make_folder()

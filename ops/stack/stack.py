@@ -117,9 +117,9 @@ class Stack:
         self.members.append(member)
         return member
 
-    def standby(self, *, name: str = "standby") -> Postgres:
-        """A running streaming standby of this stack's Postgres."""
-        standby = self.postgres.standby(self.folder, name=name)
+    def standby(self, of: Postgres, *, name: str = "standby") -> Postgres:
+        """A running streaming standby of a running server."""
+        standby = of.standby(self.folder, name=name)
         self._extra.append(standby)
         standby.start()
         return standby

@@ -21,7 +21,7 @@ class Load:
     """Traffic on the world's source tables while a scenario works its fault; paced, or as fast as writers can."""
 
     def __init__(self, world, seed, seconds=SECONDS, copies=("follows", "saves"), kind=traffic.Traffic, paced=True):
-        self.run = kind(world.stack.postgres.dsn(world.name), traffic.Options(
+        self.run = kind(world.dsn(world.rows), traffic.Options(
             seed=seed, seconds=seconds, changes_min=CHANGES_MIN * seconds // SECONDS if paced else 0, users=600, tracks=400,
             playlists=150, copies=copies))
         self.run.seed()

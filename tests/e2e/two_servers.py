@@ -43,7 +43,7 @@ def make_target(world):
     world.schemas = schemas_for_two(world.stack.path(f"{world.name}-declared"))
     world.settings = f"""
 [source]
-connection = "{world.stack.postgres.dsn(world.name, "tidemark_run")}"
+connection = "{world.dsn(world.rows, "tidemark_run")}"
 
 [derive]
 enabled = false
@@ -52,7 +52,7 @@ enabled = false
 
 def copy_cells_to_the_rows(world):
     """For the checker, which compares in one database."""
-    source, target = world.stack.postgres.connect(world.name), world.cells.connect(world.name)
+    source, target = world.rows.connect(world.name), world.cells.connect(world.name)
     for table in AGGREGATES:
         rows = io.StringIO()
         with target.cursor() as cursor:

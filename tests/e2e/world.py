@@ -115,7 +115,9 @@ class World:
         # leave nothing to the stream. They count without a recounter.
         self.recounted = False
         self.pass_every_ms = 3_600_000
+        self.rows = stack.postgres   # the server of the watched tables and of Debezium's slot
         self.cells = stack.postgres  # the server of the cells and of Tidemark's state
+        self.standbys = {}           # of servers of the world's own, by server
         self.schemas = os.path.join(REPO, "schemas")
         self.settings = ""           # more of a member's configuration
         self.cli_port = None         # one is enough: no command but `run` listens
@@ -125,7 +127,7 @@ class World:
 
     # -- making
     def make_database(self, template=None):
-        postgres = self.stack.postgres
+        postgres = self.rows
         if template:
             postgres.execute(f'create database "{self.name}" template "{template}"')
         else:
@@ -143,16 +145,18 @@ class World:
         self.connector = self.name
         self.recounted = True
         self.rows_sql(f"create table {SIGNALS} (id varchar(42) primary key, type varchar(32) not null, data varchar(2048))")
-        self.stack.connect.create_connector(self.name, debezium_config(
-            self.stack.postgres, self.name, [f"public.{table}" for table in TABLES] + [SIGNALS], prefix=self.name,
-            slot=self.name, publication=self.name, message_key_columns=LOGICAL_KEYS if logical_keys else "",
-            extra={"signal.data.collection": SIGNALS}))
+        self.stack.connect.create_connector(self.name, self.connector_config(logical_keys))
+
+    def connector_config(self, logical_keys=True, **options):
+        return debezium_config(
+            self.rows, self.name, [f"public.{table}" for table in TABLES] + [SIGNALS], prefix=self.name, slot=self.name,
+            publication=self.name, message_key_columns=LOGICAL_KEYS if logical_keys else "",
+            extra={"signal.data.collection": SIGNALS}, **options)
 
     def write_config(self, name, port, *, kafka=None, connection=None, schemas=None, group=None, limits=""):
         """A member's configuration; `kafka` are further librdkafka properties."""
         settings = {"bootstrap.servers": self.stack.kafka.bootstrap, "group.id": group or self.name,
                     "session.timeout.ms": str(SESSION_MS), "heartbeat.interval.ms": "500"} | (kafka or {})
-        postgres = self.cells
         path = self.stack.path(f"{self.name}-{name}.toml")
         with open(path, "w", encoding="utf-8") as out:
             out.write("[kafka]\n" + "".join(f'"{key}" = "{value}"\n' for key, value in settings.items()))
@@ -161,8 +165,8 @@ class World:
 prefix = "{self.name}"
 
 [postgres]
-connection = "{connection or postgres.dsn(self.name, "tidemark_run")}"
-migrate_connection = "{postgres.dsn(self.name, "tidemark_migrate")}"
+connection = "{connection or self.dsn(self.cells, "tidemark_run")}"
+migrate_connection = "{self.dsn(self.cells, "tidemark_migrate")}"
 
 [schemas]
 path = "{schemas or self.schemas}"
@@ -224,11 +228,19 @@ listen = "127.0.0.1:{port}"
 
     def rows_sql(self, text, parameters=None):
         """On the server of the watched tables and of Debezium's slot."""
-        return self.stack.postgres.execute(text, parameters, dbname=self.name)
+        return self.rows.execute(text, parameters, dbname=self.name)
+
+    def dsn(self, server, user="postgres"):
+        """What leads to a server, and to its standby once that is promoted."""
+        standby = self.standbys.get(server)
+        if standby is None:
+            return server.dsn(self.name, user)
+        return (f"host={server.host},{standby.host} port={server.port},{standby.port} dbname={self.name} user={user}"
+                " target_session_attrs=read-write connect_timeout=5")
 
     def session(self):
         """A connection of the application's owner, for a `with`."""
-        return contextlib.closing(psycopg2.connect(self.stack.postgres.dsn(self.name)))
+        return contextlib.closing(psycopg2.connect(self.rows.dsn(self.name)))
 
     def ends(self):
         return {(self.topic(table), partition): end for table in TABLES
@@ -338,7 +350,7 @@ listen = "127.0.0.1:{port}"
             found = self.sql("select aggregate, counter, key, difference, to_jsonb(d) from tidemark.drift d order by 1, 2, 3, 4")
             demand([row[:4] for row in found] == sorted(drift),
                    f"drift: {[row[4] for row in found[:5]]}, expected {sorted(drift)[:5]}")
-        counted = checker.check(self.stack.postgres.dsn(self.name), self.recounted)
+        counted = checker.check(self.rows.dsn(self.name), self.recounted)
         wrong = [str(d) for d in counted.differences if d.column not in self.tolerated]
         demand(counted.checked > 0, "there was no cell to check")
         if wrong or (counted.different and not self.tolerated):
@@ -375,7 +387,7 @@ listen = "127.0.0.1:{port}"
         """The database as it is (for pg_restore) and what the topics hold, for whoever looks why a scenario failed."""
         os.makedirs(folder, exist_ok=True)
         try:
-            self.stack.postgres.dump(self.name, os.path.join(folder, "database.dump"))
+            self.cells.dump(self.name, os.path.join(folder, "database.dump"))
             with open(os.path.join(folder, "records.jsonl"), "w", encoding="utf-8") as out:
                 for topic in sorted(t for t in self.client.topics() if t.startswith(f"{self.name}.")):
                     if out.tell() > EVIDENCE_BYTES_MAX:
@@ -398,7 +410,7 @@ listen = "127.0.0.1:{port}"
         for step in (self._drop_connector, self._drop_topics, self._drop_database):
             try:
                 step()
-            except (StackError, RuntimeError, OSError) as problem:
+            except (StackError, RuntimeError, OSError, psycopg2.Error) as problem:
                 print(f"  ({self.name}: {problem})", file=sys.stderr)
         self.client.close()
 
@@ -412,7 +424,7 @@ listen = "127.0.0.1:{port}"
         if not self.connector:
             return
         self.stack.connect.delete_connector(self.connector)
-        postgres, slot = self.stack.postgres, (self.connector,)
+        postgres, slot = self.rows, (self.connector,)
         wait_until(lambda: not postgres.execute(
             "select 1 from pg_replication_slots where slot_name = %s and active", slot), PATIENCE_S, "the idle slot")
         postgres.execute("select pg_drop_replication_slot(slot_name) from pg_replication_slots where slot_name = %s", slot)
@@ -424,4 +436,4 @@ listen = "127.0.0.1:{port}"
                 self.client.delete_topic(topic)
 
     def _drop_database(self):
-        self.stack.postgres.execute(f'drop database if exists "{self.name}" with (force)')
+        self.rows.execute(f'drop database if exists "{self.name}" with (force)')
