@@ -141,17 +141,17 @@ class World:
         wait_until(lambda: all(self.client.topics().get(self.topic(table)) == PARTITIONS for table in tables),
                    PATIENCE_S, "the scenario's topics")
 
-    def make_connector(self, logical_keys=True):
+    def make_connector(self, logical_keys=True, **options):
         self.connector = self.name
         self.recounted = True
         self.rows_sql(f"create table {SIGNALS} (id varchar(42) primary key, type varchar(32) not null, data varchar(2048))")
-        self.stack.connect.create_connector(self.name, self.connector_config(logical_keys))
+        self.stack.connect.create_connector(self.name, self.connector_config(logical_keys, **options))
 
-    def connector_config(self, logical_keys=True, **options):
+    def connector_config(self, logical_keys=True, *, extra=None, **options):
         return debezium_config(
             self.rows, self.name, [f"public.{table}" for table in TABLES] + [SIGNALS], prefix=self.name, slot=self.name,
             publication=self.name, message_key_columns=LOGICAL_KEYS if logical_keys else "",
-            extra={"signal.data.collection": SIGNALS}, **options)
+            extra={"signal.data.collection": SIGNALS} | (extra or {}), **options)
 
     def write_config(self, name, port, *, kafka=None, connection=None, schemas=None, group=None, limits=""):
         """A member's configuration; `kafka` are further librdkafka properties."""
