@@ -6,6 +6,7 @@
 #include <chrono>
 #include <map>
 #include <random>
+#include <ranges>
 #include <string>
 #include <thread>
 #include <utility>
@@ -24,7 +25,7 @@ select version, pg_current_snapshot()::text, pg_current_xact_id()::text, history
 
 constexpr const char* kFencesSql = R"(
 select id, aggregate, key_from, key_to, listed is not null, snapshot, next_id, inserted, restart,
-       repairs from tidemark.fences order by id)";
+       array_to_string(booked, E'\n') from tidemark.fences order by id)";
 
 // One row a key: an array in a result would have to be parsed.
 constexpr const char* kFenceKeysSql = R"(
@@ -58,10 +59,16 @@ std::uint64_t take_id(std::string_view& text) {
 
 Lsn lsn_of(std::int64_t stored) { return Lsn(std::bit_cast<std::uint64_t>(stored)); }
 
-std::vector<bool> flags_of(std::string_view digits) {
-  std::vector<bool> flags;
-  for (const char digit : digits) flags.push_back(digit == '1');
-  return flags;
+// By name: another member may have the same declaration in another order, and a counter that was
+// declared since is suspect until its own recount.
+std::vector<bool> repairs_of(const Aggregate& aggregate, std::string_view booked) {
+  std::vector<bool> repairs(aggregate.cells(), true);
+  for (const auto& name : std::views::split(booked, '\n')) {
+    for (std::uint32_t c = 0; c < repairs.size(); ++c) {
+      if (std::ranges::equal(aggregate.cell_name(CounterIndex(c)), name)) repairs[c] = false;
+    }
+  }
+  return repairs;
 }
 
 }  // namespace
@@ -133,13 +140,11 @@ std::vector<Fence> read_fences(PgTransaction& transaction, const Declaration& de
                 .aggregate = aggregate->second,
                 .keys = {.from = rows.optional_text(row, 2), .to = rows.optional_text(row, 3)},
                 .snapshot = parse_snapshot(rows.text(row, 5)),
-                .repairs = flags_of(rows.text(row, 9))};
+                .repairs = repairs_of(declaration.aggregate(aggregate->second), rows.text(row, 9))};
     if (rows.boolean(row, 4)) fence.keys.listed.emplace();
     fence.snapshot.next = static_cast<std::uint64_t>(rows.integer(row, 6));
     fence.snapshot.inserted = lsn_of(rows.integer(row, 7));
     fence.snapshot.restart = lsn_of(rows.integer(row, 8));
-    // A counter that was declared since is suspect until its own recount.
-    fence.repairs.resize(declaration.aggregate(fence.aggregate).cells(), true);
     fences.emplace(fence.id, std::move(fence));
   }
   const SqlResult keys = transaction.run("read_fence_keys", {});

@@ -10,6 +10,7 @@
 #include "consumer/core/check.h"
 #include "consumer/core/recount_sql.h"
 #include "consumer/store/array_literal.h"
+#include "consumer/store/fence_table.h"
 #include "consumer/store/grants.h"
 #include "consumer/store/rule_setup.h"
 #include "consumer/store/state.h"
@@ -174,15 +175,20 @@ void suspect_new_counters(PgTransaction& transaction, const SqlResult& fresh,
   std::ranges::sort(result.new_counters);
   transaction.run_sql(
       {"make new counters suspect", "tidemark.suspect_ranges"},
-      "insert into tidemark.suspect_ranges (aggregate, counter, cause)"
+      "with added as ("
+      " insert into tidemark.suspect_ranges (aggregate, counter, cause)"
       " select b.aggregate, b.counter, $3::text from"
       " unnest($1::text[], $2::text[]) as b(aggregate, counter)"
-      " on conflict do nothing",
+      // A pass that is going on counted what lies behind it by the old definition.
+      " on conflict (aggregate, counter) do update set pass = null)"
+      " update tidemark.ledger l set suspect = true"
+      " from unnest($1::text[], $2::text[]) as b(aggregate, counter)"
+      " where l.aggregate = b.aggregate and l.counter = b.counter",
       {aggregates.take(), counters.take(), std::string(cause_name(SuspectCause::kNewCounter))});
 }
 
 // The members that run go by the old declaration: their next apply is fenced, their next claim
-// refused.
+// refused. No slice of theirs commits after us: it would take what we make suspect off the list.
 void change_declaration(PgTransaction& transaction, const std::string& hash) {
   transaction.run_sql({"store the declaration", "tidemark.state"},
                       "update tidemark.state set declaration_hash = $1::text", {hash});
@@ -191,6 +197,8 @@ void change_declaration(PgTransaction& transaction, const std::string& hash) {
                       " order by topic, partition for update)"
                       " update tidemark.progress p set epoch = p.epoch + 1, updated_at = now()"
                       " from locked l where l.topic = p.topic and l.partition = p.partition");
+  transaction.run_sql({"wait for the turn", ""},
+                      "select pg_advisory_xact_lock(" + std::to_string(kTurnLock) + ")");
 }
 
 void bind_state(PgTransaction& transaction, const MigrateOptions& options, const std::string& hash,
@@ -212,8 +220,8 @@ void bind_state(PgTransaction& transaction, const MigrateOptions& options, const
   }
   if (state.text(0, 1) == hash) return;
   result.declaration_changed = true;
-  suspect_new_counters(transaction, store_counters(transaction, definitions), result);
   change_declaration(transaction, hash);
+  suspect_new_counters(transaction, store_counters(transaction, definitions), result);
 }
 
 void grant_rights(PgTransaction& transaction, const std::string& role) {

@@ -165,6 +165,7 @@ void PgDerive::Claim::add(const SqlResult& rows, const Declaration& declaration)
 
 PgDerive::PgDerive(const Declaration& declaration, PgDeriveOptions options)
     : declaration_(declaration),
+      declaration_hash_(declaration_hash(declaration)),
       users_max_(options.users_max),
       claim_size_(options.users_max),
       after_(kFirstUser),
@@ -212,6 +213,8 @@ Derived PgDerive::derive() {
     PgTransaction transaction(session_.get());
     claimed = claim(transaction);
     if (claimed.users.empty()) return derived;
+    // Marks that came with another declaration, its sweeps', are for its rules.
+    check_declared(transaction, declaration_hash_);
     TIDEMARK_KILL_POINT("X14");
     derived.runs = run(transaction, claimed);
     finish(transaction, claimed);
@@ -331,6 +334,7 @@ void PgDerive::derive_alone(std::int64_t user, Derived& derived) {
     Claim claimed;
     claimed.add(transaction.run("claim_one", {std::to_string(user), names_}), declaration_);
     if (claimed.users.empty()) return;  // another deriver has taken it meanwhile
+    check_declared(transaction, declaration_hash_);
     ArrayLiteral left;
     for (const RuleFailure& failure : failures) {
       claimed.by_rule[failure.rule.value].clear();
@@ -396,6 +400,7 @@ bool PgDerive::sweep(std::chrono::milliseconds every) {
   PgTransaction transaction(session_.get());
   const SqlResult next = transaction.run("next_sweep", {names_, std::to_string(every.count())});
   if (next.rows() == 0) return false;
+  check_declared(transaction, declaration_hash_);
   const std::string name(next.text(0, 0));
   const auto found = std::ranges::find(declaration_.rules, name, &Rule::name);
   const RuleIndex rule(static_cast<std::uint32_t>(found - declaration_.rules.begin()));

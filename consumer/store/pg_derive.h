@@ -108,6 +108,7 @@ class PgDerive {
   void derive_alone(std::int64_t user, Derived& derived);
 
   const Declaration& declaration_;
+  const std::string declaration_hash_;
   std::string names_;  // the rules', as an array
   std::size_t users_max_;
   std::size_t claim_size_;  // what the next claim takes

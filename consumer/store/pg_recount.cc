@@ -20,6 +20,9 @@ namespace {
 
 using Steady = std::chrono::steady_clock;
 
+// The turn is held meanwhile: what takes longer is counted in smaller slices. Twice this, as
+// recounted columns are computed as well, is less than the target's session may be idle for.
+constexpr std::chrono::milliseconds kCountMax{4'000};
 // Ends of the log that wait for transactions to end: one open for hours must not grow a list.
 constexpr std::size_t kLogEndsMax = 1000;
 
@@ -36,9 +39,9 @@ with versioned as (
    where id = $12::bigint
 )
 insert into tidemark.fences (aggregate, key_from, key_to, listed, except_keys, snapshot, next_id,
-                             inserted, restart, repairs, offsets)
+                             inserted, restart, booked, offsets)
 values ($1::text, $2::text, $3::text, $4::text[], $5::text[], $6::text, $7::bigint, $8::bigint,
-        $9::bigint, $10::text,
+        $9::bigint, $10::text[],
         (select jsonb_object_agg(topic || '/' || partition, next_offset) from tidemark.progress))
 returning id)";
 
@@ -315,7 +318,8 @@ PgRecount::Waiting PgRecount::look_at(PgTransaction& transaction, AggregateIndex
   const std::string of_key = condition.sql(stored_key_sql(aggregate, "w.key"));
   const SqlResult rows = transaction.run_sql(
       {"look at what waits", "tidemark.suspects"},
-      "select 'whole', counter from tidemark.suspect_ranges where aggregate = " + name +
+      "select 'declared', declaration_hash from tidemark.state union all"
+      " select 'whole', counter from tidemark.suspect_ranges where aggregate = " + name +
           exists("suspects", "suspects", condition.stored_sql("w.key")) +
           exists("ledger", "ledger", of_key) + exists("unannounced", "unannounced", of_key),
       condition.params());
@@ -323,6 +327,7 @@ PgRecount::Waiting PgRecount::look_at(PgTransaction& transaction, AggregateIndex
   waiting.repairs.resize(aggregate.cells(), false);
   for (std::size_t row = 0; row < rows.rows(); ++row) {
     const std::string_view tells = rows.text(row, 0);
+    if (tells == "declared") check_declaration(rows.text(row, 1), declaration_hash_);
     waiting.suspects = waiting.suspects || tells == "suspects";
     waiting.ledger = waiting.ledger || tells == "ledger";
     waiting.unannounced = waiting.unannounced || tells == "unannounced";
@@ -336,16 +341,19 @@ PgRecount::Waiting PgRecount::look_at(PgTransaction& transaction, AggregateIndex
 std::int64_t PgRecount::add_fence(PgTransaction& transaction, const Fence& fence,
                                   const std::string& snapshot, const Pass* pass,
                                   const SliceResult& result) const {
-  std::string repairs;
-  for (const bool repair : fence.repairs) repairs += repair ? '1' : '0';
+  const Aggregate& aggregate = declaration_.aggregate(fence.aggregate);
+  std::vector<std::string> booked;
+  for (std::uint32_t c = 0; c < fence.repairs.size(); ++c) {
+    if (!fence.repairs[c]) booked.push_back(aggregate.cell_name(CounterIndex(c)));
+  }
   const KeySet& keys = fence.keys;
   const SqlResult added = transaction.run(
       "add_fence",
-      {declaration_.aggregate(fence.aggregate).name.text(), keys.from, keys.to,
+      {aggregate.name.text(), keys.from, keys.to,
        keys.listed ? std::optional(array_of(*keys.listed)) : std::nullopt, array_of(keys.except),
        snapshot, std::to_string(fence.snapshot.next),
        std::to_string(static_cast<std::int64_t>(fence.snapshot.inserted.value)),
-       std::to_string(static_cast<std::int64_t>(fence.snapshot.restart.value)), repairs,
+       std::to_string(static_cast<std::int64_t>(fence.snapshot.restart.value)), array_of(booked),
        new_turn_version(), pass != nullptr ? std::optional(std::to_string(pass->id)) : std::nullopt,
        std::to_string(result.rows), std::to_string(result.corrected)});
   return added.integer(0, 0);
@@ -507,6 +515,7 @@ SliceResult PgRecount::recount(AggregateIndex index, KeySet keys,
 
 PgRecount::PgRecount(const Declaration& declaration, PgRecountOptions options)
     : declaration_(declaration),
+      declaration_hash_(declaration_hash(declaration)),
       slot_(std::move(options.slot)),
       two_databases_(options.source.has_value()),
       target_(options.pg, [this](PgConnection& connection) { prepare(connection); }),
@@ -514,7 +523,10 @@ PgRecount::PgRecount(const Declaration& declaration, PgRecountOptions options)
               [this](PgConnection& connection) { prepare_source(connection); }) {}
 
 void PgRecount::prepare_source(PgConnection& connection) {
-  connection.run_alone("set up the session", "set plan_cache_mode = force_custom_plan");
+  const auto longest = std::min(source_.options().statement_timeout, kCountMax);
+  connection.run_alone("set up the session",
+                       "set plan_cache_mode = force_custom_plan; set statement_timeout = " +
+                           std::to_string(longest.count()));
   connection.prepare({"log_end", ""}, "select pg_current_wal_insert_lsn() - '0/0'::pg_lsn");
   connection.prepare({"slot_confirmed", ""},
                      "select confirmed_flush_lsn - '0/0'::pg_lsn from pg_replication_slots"

@@ -188,6 +188,7 @@ class PgRecount {
   std::optional<Pass> pass_of(const SqlResult& rows, std::size_t row) const;
 
   const Declaration& declaration_;
+  const std::string declaration_hash_;
   std::string slot_;
   bool two_databases_;
   bool leading_ = false;

@@ -8,6 +8,7 @@
 #include "consumer/store/key_condition.h"
 #include "consumer/store/pg_recount.h"
 #include "consumer/store/source_database.h"
+#include "consumer/store/state.h"
 
 namespace tidemark {
 namespace {
@@ -243,6 +244,8 @@ void PgRecount::suspect_held(PgTransaction& transaction, const Aggregate& aggreg
 void PgRecount::request(AggregateIndex index, std::span<const std::string> keys) {
   const Aggregate& aggregate = declaration_.aggregate(index);
   PgTransaction transaction(target_.get());
+  share_turn(transaction);  // a slice that has read its cells must not take it off the list
+  check_declared(transaction, declaration_hash_);
   transaction.run("request_keys", {aggregate.name.text(), array_of(keys), cell_array(aggregate),
                                    std::string(cause_name(SuspectCause::kRequested))});
   transaction.commit();
@@ -297,6 +300,7 @@ std::optional<Pass> PgRecount::current_pass() {
   // An aggregate that is no longer declared: what is left of the pass begins again.
   if (!rows.is_null(0, 2)) transaction.run("give_up_ranges", {id});
   transaction.run("end_pass", {id});
+  transaction.run("loss_over", {std::string(cause_name(SuspectCause::kDataLoss))});
   transaction.commit();
   return std::nullopt;
 }
@@ -314,6 +318,7 @@ Pass PgRecount::begin_pass(const std::string& cause, std::span<const AggregateIn
   if (!take_turn(transaction, kBeginPatience)) {
     throw WorldError(ErrorKind::kRetry, "recount: batches hold the turn for longer than 5 s");
   }
+  check_declared(transaction, declaration_hash_);
   transaction.run("suspect_unstarted", {std::string(cause_name(SuspectCause::kStart))});
   const SqlResult begun = transaction.run("begin_pass", {cause, list});
   const std::optional<Pass> pass = pass_of(begun, 0);

@@ -148,6 +148,9 @@ void PgStore::prepare(PgConnection& connection) {
   connection.prepare({"forget_ledger", "tidemark.ledger"}, "delete from tidemark.ledger");
   connection.prepare({"forget_fences", "tidemark.fences"}, "delete from tidemark.fences");
   connection.prepare({"book_skipped", "tidemark.ledger"}, kSkippedSql);
+  connection.prepare({"await_topics", "tidemark.topics"},
+                     "select from tidemark.topics where topic = any($1::text[]) order by topic"
+                     " for share");
   connection.prepare({"claim", "tidemark.progress"}, std::string(kClaimSql) + kClaimedColumns);
   connection.prepare({"read_seen", "tidemark.progress"}, seen_sql("tidemark.progress"));
   connection.prepare({"advance", "tidemark.progress"}, advance_sql("tidemark.progress"));
@@ -183,6 +186,9 @@ std::vector<Claimed> PgStore::claim(std::span<const TopicPartition> partitions) 
   transaction.run_sql({"wait for migrations", ""},
                       "select pg_advisory_xact_lock_shared(" + number(kStateLock) + ")");
   check_state(transaction, claim_);
+  // A partition that is new here begins with what is noted of its topic (rule N3): a note that is
+  // being made is waited for.
+  transaction.run("await_topics", {keys[0]});
   if (recounted_) note_start(transaction);
   const SqlResult rows = transaction.run("claim", {keys[0], keys[1], owner_});
   TIDEMARK_CHECK(rows.rows() == wanted.size());
@@ -201,6 +207,7 @@ std::vector<Claimed> PgStore::claim(std::span<const TopicPartition> partitions) 
 // (rule F8): on another one they say nothing, and neither do changes until the recounter has seen
 // where that history begins in Kafka.
 void PgStore::note_start(PgTransaction& transaction) {
+  if (source_) source_->snapshot();
   const std::string history = this->history();
   const SqlResult turn = transaction.run("read_history", {});
   if (!turn.boolean(0, 0)) add_ranges(transaction, declaration_, all_ranges(SuspectCause::kStart));
@@ -216,7 +223,9 @@ void PgStore::note_start(PgTransaction& transaction) {
   transaction.run("store_history", {history, new_turn_version()});
 }
 
-// Of the database whose ids and LSNs marks and fences hold.
+// Of the database whose ids and LSNs marks and fences hold. Of a source only after it answered in
+// the same call: a connection to a primary that is gone tells the history before the failover, and
+// nothing tells that it is gone until it is used.
 std::string PgStore::history() { return source_ ? source_->history() : history_; }
 
 // --- apply --------------------------------------------------------------------------------------
@@ -303,12 +312,12 @@ ApplyResult PgStore::apply(const Delta& delta) {
   TIDEMARK_KILL_POINT("X3");
   share_turn(transaction);
   const Turn turn = read_turn(transaction);
+  const auto look = looks_at(source_ ? &*source_ : nullptr, transaction);
+  const SourceSnapshot seen = source_ ? look() : turn.snapshot;
   if (recounted_ && turn.history != history()) {  // the claim sees to it
     transaction.roll_back();
     return {.outcome = ApplyOutcome::kFenced};
   }
-  const auto look = looks_at(source_ ? &*source_ : nullptr, transaction);
-  const SourceSnapshot seen = source_ ? look() : turn.snapshot;
   wait_until_visible(delta, seen, look);
   const FencedDelta fenced = fences_at(transaction, turn.version).let_through(delta);
   Upserted upserted =

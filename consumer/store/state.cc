@@ -44,11 +44,20 @@ void check_state(PgTransaction& transaction, const StateClaim& claim) {
            "', this member is of '" + claim.group_id +
            "': one group counts into one database; use that group, or another one");
   }
-  if (state.text(0, 2) != claim.declaration_hash) {
-    refuse("state: it was made for declaration " + std::string(state.text(0, 2)) +
-           ", this member has " + claim.declaration_hash +
-           ": give every member the same schemas/ and run `tidemark migrate`");
-  }
+  check_declaration(state.text(0, 2), claim.declaration_hash);
+}
+
+void check_declaration(std::string_view stored, std::string_view ours) {
+  if (stored == ours) return;
+  refuse("state: it was made for declaration " + std::string(stored) + ", this member has " +
+         std::string(ours) + ": give every member the same schemas/ and run `tidemark migrate`");
+}
+
+void check_declared(PgTransaction& transaction, std::string_view ours) {
+  const SqlResult state = transaction.run_sql({"read the declaration", "tidemark.state"},
+                                              "select declaration_hash from tidemark.state");
+  if (state.rows() == 0) refuse("state: it was never set up: run `tidemark migrate`");
+  check_declaration(state.text(0, 0), ours);
 }
 
 }  // namespace tidemark

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <string>
+#include <string_view>
 
 #include "consumer/store/pg.h"
 
@@ -26,7 +27,14 @@ int known_schema_version();
 // older than this binary, or belongs to another group or declaration. Runs one statement.
 void check_state(PgTransaction& transaction, const StateClaim& claim);
 
-// The same for the schema alone: that tables to prepare statements for are there.
+// Throws WorldError(kConfig) when a state made for the declaration `stored` meets `ours`. Who works
+// by a declaration beside the claims asks again under the lock that a migration waits for: the
+// state may have been migrated since.
+void check_declaration(std::string_view stored, std::string_view ours);
+// The same of the state as it is now. Runs one statement.
+void check_declared(PgTransaction& transaction, std::string_view ours);
+
+// As check_state, for the schema alone: that tables to prepare statements for are there.
 void check_schema(PgTransaction& transaction);
 
 }  // namespace tidemark

@@ -30,7 +30,8 @@ with added as (
 )
 select count(*) from added where cause = $5::text)";
 
-// A pass that is going on began too early for what comes now. Parked records wait until the
+// A pass that is going on began too early for what comes now. A loss is over when nothing is
+// suspect for it any more, so its cause stays. Parked records wait until the
 // transactions of now have ended: theirs is not known (DESIGN 4.3).
 constexpr const char* kRangesSql = R"(
 with added as (
@@ -40,7 +41,8 @@ with added as (
               then coalesce($5::bigint, pg_current_xact_id()::text::bigint) end
     from unnest($1::text[], $2::text[], $3::text[]) as b(aggregate, counter, cause)
   on conflict (aggregate, counter) do update
-     set pass = null, not_before = greatest(s.not_before, excluded.not_before)
+     set pass = null, not_before = greatest(s.not_before, excluded.not_before),
+         cause = case when excluded.cause = $6::text then excluded.cause else s.cause end
 )
 update tidemark.ledger l set suspect = true
   from unnest($1::text[], $2::text[]) as b(aggregate, counter)
@@ -95,7 +97,8 @@ void add_ranges(PgTransaction& transaction, const Declaration& declaration,
   transaction.run("add_ranges",
                   {aggregates.take(), counters.take(), causes.take(),
                    std::string(cause_name(SuspectCause::kParked)),
-                   source_id ? std::optional(std::to_string(*source_id)) : std::nullopt});
+                   source_id ? std::optional(std::to_string(*source_id)) : std::nullopt,
+                   std::string(cause_name(SuspectCause::kDataLoss))});
 }
 
 }  // namespace tidemark

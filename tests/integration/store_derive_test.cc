@@ -255,6 +255,18 @@ TEST_F(StoreDerive, AMarkForARuleOfANewerVersionWaitsForIt) {
   EXPECT_EQ(backlog.rules[0].users, 2U);
 }
 
+TEST_F(StoreDerive, MarksOfAStateThatWasMigratedSinceWaitForItsRules) {
+  migrate_app();
+  installs(1);
+  sql("insert into tidemark.dirty (user_id, rules) values (1, '{m}');"
+      "update tidemark.sweeps set requested = true;"
+      "update tidemark.state set declaration_hash = 'another'");
+  EXPECT_EQ(error_of([&] { derive_.derive(); }).kind(), ErrorKind::kConfig);
+  EXPECT_EQ(error_of([&] { derive_.sweep(milliseconds(0)); }).kind(), ErrorKind::kConfig);
+  EXPECT_EQ(sql(kDirty), "1|m");
+  EXPECT_EQ(sql(kChallenges), "");
+}
+
 TEST_F(StoreDerive, APlanForTheLogNamesTheIndexAndNoUser) {
   migrate_app();
   const std::string plan = derive_.plan(rule("m"), std::vector<std::int64_t>{123456, 654321});

@@ -133,6 +133,26 @@ TEST_F(TwoDatabases, AnotherHistoryOfTheSourceIsNoticed) {
             rows_sql("select system_identifier from pg_control_system()"));
 }
 
+// The primary is gone, and nothing has told us yet.
+TEST_F(TwoDatabases, AConnectionThatDiedTellsNoHistory) {
+  settle();
+  apply(follow(1, 7));
+  const auto fail_over = [&] {
+    rows_sql(
+        "select pg_terminate_backend(pid) from pg_stat_activity"
+        " where pid <> pg_backend_pid() and datname = current_database()");
+    sql("update tidemark.turn set history = 'another/00000001'");
+  };
+  fail_over();
+  fold(follow(2, 7));
+  const Delta batch = fold_.take();
+  EXPECT_EQ(error_of([&] { store_.apply(batch); }).kind(), ErrorKind::kRetry);
+  EXPECT_EQ(store_.apply(batch).outcome, ApplyOutcome::kFenced);
+  fail_over();
+  EXPECT_EQ(error_of([&] { claim(); }).kind(), ErrorKind::kRetry);
+  EXPECT_EQ(sql("select history from tidemark.turn"), "another/00000001");
+}
+
 TEST_F(TwoDatabases, VerifyTellsDriftFromLagAcrossThem) {
   settle();
   apply(follow(1, 7));
