@@ -63,18 +63,23 @@ std::chrono::microseconds since(Steady::time_point start) {
 struct PgRecount::Row {
   std::string key;
   std::vector<std::int64_t> values;
-  ColumnTexts texts;  // of its recounted columns; of a row of the aggregate only
+  // Of a row of the aggregate only: what its looked up and its recounted columns hold.
+  ColumnTexts looked_up;
+  ColumnTexts texts;
 };
 
 struct PgRecount::Counts {
   std::string snapshot_text;
   SourceSnapshot snapshot;
   std::vector<Row> rows;
+  std::vector<ColumnTexts> looked_up;  // as the cells that were given
   TextsByKey recounted;
   std::chrono::microseconds took{0};  // the statement
 };
 
-// What must be added to a row so that it is what was counted, and what was computed for it.
+// What must be added to a row so that it is what was counted, and what was computed for it. Looked
+// up columns count as well: should the event be lost that has them looked up again, nothing else
+// makes them right.
 struct PgRecount::Difference {
   std::string key;
   std::vector<std::int64_t> add;
@@ -83,13 +88,14 @@ struct PgRecount::Difference {
   ColumnTexts found;
   ColumnTexts texts;
   std::vector<bool> recounted;  // by group: its columns differ
+  bool looked_up = false;       // a looked up column differs
 
   // What differs, in declaration order (Aggregate::cells).
   bool differs(std::size_t cell) const {
     return cell < add.size() ? add[cell] != 0 : recounted[cell - add.size()];
   }
   std::size_t cells() const {
-    std::size_t count = 0;
+    std::size_t count = looked_up ? 1 : 0;
     for (std::size_t c = 0; c < add.size() + recounted.size(); ++c) count += differs(c) ? 1U : 0U;
     return count;
   }
@@ -115,19 +121,27 @@ std::vector<PgRecount::Row> PgRecount::read_cells(PgTransaction& transaction, Ag
                                                   const KeySet& keys) const {
   const Aggregate& aggregate = declaration_.aggregate(index);
   const KeyCondition condition(aggregate, keys);
+  std::string looked_up;
+  for (const Lookup& lookup : aggregate.lookups) {
+    looked_up += ", t." + quote_identifier(lookup.column) + "::text";
+  }
   const SqlResult result = transaction.run_sql(
       {"read the cells", aggregate.name.text()},
       "select t." + quote_identifier(aggregate.key) + "::text" + counter_list(aggregate, "t") +
-          recounted_[index.value].columns("t") + " from " + quote_name(aggregate.name) +
+          looked_up + recounted_[index.value].columns("t") + " from " + quote_name(aggregate.name) +
           " as t where " + condition.sql(ordered_key_sql(aggregate, "t")),
       condition.params());
   std::vector<Row> rows;
   for (std::size_t row = 0; row < result.rows(); ++row) {
-    Row cells{std::string(result.text(row, 0)), {}, {}};
+    Row cells{std::string(result.text(row, 0)), {}, {}, {}};
+    std::size_t column = 1;
     for (std::size_t c = 0; c < aggregate.counters.size(); ++c) {
-      cells.values.push_back(result.integer(row, c + 1));  // null counts as 0
+      cells.values.push_back(result.integer(row, column++));  // null counts as 0
     }
-    cells.texts = recounted_[index.value].read(result, row, aggregate.counters.size() + 1);
+    for (std::size_t i = 0; i < aggregate.lookups.size(); ++i) {
+      cells.looked_up.push_back(result.optional_text(row, column++));
+    }
+    cells.texts = recounted_[index.value].read(result, row, column);
     rows.push_back(std::move(cells));
   }
   return rows;
@@ -176,11 +190,16 @@ PgRecount::Counts PgRecount::count(AggregateIndex index, const KeySet& keys,
   counts.snapshot_text = std::string(result.text(0, 0));
   for (std::size_t row = 0; row < result.rows(); ++row) {
     if (result.is_null(row, 1)) continue;
-    Row counted{std::string(result.text(row, 1)), {}, {}};
+    Row counted{std::string(result.text(row, 1)), {}, {}, {}};
     for (std::size_t c = 0; c < aggregate.counters.size(); ++c) {
       counted.values.push_back(result.integer(row, c + 2));
     }
     counts.rows.push_back(std::move(counted));
+  }
+  if (!aggregate.lookups.empty()) {
+    std::vector<std::string> known;
+    for (const Row& row : cells) known.push_back(row.key);
+    counts.looked_up = look_up(transaction, declaration_, index, known);
   }
   if (!aggregate.recounted.empty()) {
     std::set<std::string> known;
@@ -248,7 +267,7 @@ std::vector<std::string> PgRecount::lock_rows(PgTransaction& transaction, Aggreg
   return held;
 }
 
-// Rule F6: only count columns, only where they differ.
+// Rule F6: only count columns, and those that are looked up beside them, only where they differ.
 void PgRecount::write(PgTransaction& transaction, AggregateIndex index,
                       const std::vector<Difference>& differences) {
   if (differences.empty()) return;
@@ -433,8 +452,14 @@ std::vector<PgRecount::Difference> PgRecount::compare(AggregateIndex index,
                                                       const Counts& counts, bool listed) const {
   const RecountedTable& table = recounted_[index.value];
   std::map<std::string, Difference, std::less<>> found;
-  for (const Row& row : cells) {
+  for (std::size_t i = 0; i < cells.size(); ++i) {
+    const Row& row = cells[i];
     Difference& difference = found[row.key];
+    // What can't be looked up stays, as in a batch.
+    for (std::size_t l = 0; l < row.looked_up.size(); ++l) {
+      const auto& now = counts.looked_up[i][l];
+      difference.looked_up = difference.looked_up || (now && now != row.looked_up[l]);
+    }
     difference.expected.assign(row.values.size(), 0);
     difference.there = true;
     difference.found = row.texts;
@@ -531,9 +556,9 @@ void PgRecount::prepare_source(PgConnection& connection) {
   connection.prepare({"slot_confirmed", ""},
                      "select confirmed_flush_lsn - '0/0'::pg_lsn from pg_replication_slots"
                      " where slot_name = $1::text and confirmed_flush_lsn is not null");
+  prepare_lookups(connection, declaration_);
   if (two_databases_) {
     connection.prepare({"flush_log", ""}, "select pg_logical_emit_message(true, 'tidemark', '')");
-    prepare_lookups(connection, declaration_);
   }
   log_ends_.clear();
   floor_ = Lsn(0);

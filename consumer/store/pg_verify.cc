@@ -72,6 +72,7 @@ std::string differing_sql(const Declaration& declaration, AggregateIndex index,
 
 PgVerify::PgVerify(const Declaration& declaration, PgVerifyOptions options)
     : declaration_(declaration),
+      declaration_hash_(declaration_hash(declaration)),
       slot_(std::move(options.slot)),
       session_(std::move(options.pg), [this](PgConnection& connection) { prepare(connection); }) {
   if (options.source) {
@@ -93,6 +94,7 @@ void PgVerify::prepare(PgConnection& connection) {
 }
 
 void PgVerify::read_state(PgTransaction& transaction, VerifyLook& look) const {
+  check_declared(transaction, declaration_hash_);
   look.fences = read_fences(transaction, declaration_);
   // What an earlier snapshot saw in whole, this one did.
   for (const Fence& fence : look.fences) {
@@ -250,9 +252,13 @@ bool PgVerify::compare(const Snapshots& snapshots, AggregateIndex index, VerifyL
 
 namespace {
 
-void begin_repeatable(PgTransaction& transaction) {
+// Each of the two is idle while a statement runs on the other.
+void begin_repeatable(PgTransaction& transaction, const PgOptions& options) {
+  const auto idle = options.idle_in_transaction_timeout + options.statement_timeout;
   transaction.run_sql({"set the isolation", ""},
-                      "set transaction isolation level repeatable read, read only");
+                      "set transaction isolation level repeatable read, read only;"
+                      " set local idle_in_transaction_session_timeout = " +
+                          std::to_string(idle.count()));
 }
 
 }  // namespace
@@ -264,10 +270,10 @@ std::optional<VerifyLook> PgVerify::look(std::span<const AggregateIndex> aggrega
   VerifyLook look;
   {
     PgTransaction cells(target);
-    begin_repeatable(cells);
+    begin_repeatable(cells, session_.options());
     read_state(cells, look);
     std::optional<PgTransaction> rows;
-    if (source_) begin_repeatable(rows.emplace(source));
+    if (source_) begin_repeatable(rows.emplace(source), source_->options());
     const Snapshots snapshots{cells, rows ? *rows : cells};
     const SqlResult snapshot =
         snapshots.source.run_sql({"take the snapshot", ""}, "select pg_current_snapshot()::text");

@@ -70,6 +70,7 @@ class PgVerify {
                          VerifyLook& look) const;
 
   const Declaration& declaration_;
+  const std::string declaration_hash_;
   std::string slot_;
   PgSession session_;
   std::optional<PgSession> source_;

@@ -49,6 +49,19 @@ void add_lookups(PgTransaction& source, const Declaration& declaration, Aggregat
   }
 }
 
+std::vector<ColumnTexts> look_up(PgTransaction& source, const Declaration& declaration,
+                                 AggregateIndex aggregate, std::span<const std::string> keys) {
+  const std::size_t lookups = declaration.aggregate(aggregate).lookups.size();
+  std::vector<ColumnTexts> found(keys.size(), ColumnTexts(lookups));
+  if (keys.empty()) return found;
+  const std::string list = array_of(keys);
+  for (std::size_t i = 0; i < lookups; ++i) {
+    const SqlResult rows = source.run(lookup_name(aggregate.value, i), {list});
+    for (std::size_t row = 0; row < rows.rows(); ++row) found[row][i] = rows.optional_text(row, 0);
+  }
+  return found;
+}
+
 std::optional<std::string> find_range_end(PgTransaction& cells, PgTransaction* source,
                                           const Declaration& declaration, AggregateIndex aggregate,
                                           const std::optional<std::string>& from,

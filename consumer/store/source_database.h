@@ -7,12 +7,15 @@
 #include <cstddef>
 #include <functional>
 #include <optional>
+#include <span>
 #include <string>
+#include <vector>
 
 #include "consumer/core/declaration.h"
 #include "consumer/core/fence.h"
 #include "consumer/store/apply_sql.h"
 #include "consumer/store/pg.h"
+#include "consumer/store/recounted_columns.h"
 
 namespace tidemark {
 
@@ -21,6 +24,11 @@ namespace tidemark {
 void prepare_lookups(PgConnection& source, const Declaration& declaration);
 void add_lookups(PgTransaction& source, const Declaration& declaration, AggregateIndex aggregate,
                  SqlParams& params);
+
+// What the aggregate's looked up columns should hold for each of these keys, as text; none: nothing
+// is known. In the order of the keys; needs what prepare_lookups prepares.
+std::vector<ColumnTexts> look_up(PgTransaction& source, const Declaration& declaration,
+                                 AggregateIndex aggregate, std::span<const std::string> keys);
 
 // Where a range of the aggregate's keys that begins at `from` should end to take about `rows` rows
 // of any table in it; none: it is the last. `source`: where the watched tables are, if in another

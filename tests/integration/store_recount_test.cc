@@ -251,6 +251,21 @@ TEST_F(StoreRecount, ARowThatAnotherWriterHoldsStaysSuspectAndIsNotWaitedFor) {
   EXPECT_EQ(sql("select score from public.aggregate_user where user_id = 7"), "1");
 }
 
+// The event that would have had it looked up is lost.
+TEST_F(StoreRecount, WhatIsLookedUpIsMadeRightThoughNoCounterDiffers) {
+  settle();
+  sql("insert into public.aggregate_playlist (playlist_id) values (4), (5), (6);"
+      "insert into public.playlists values (4, 'a', true, true), (5, 'b', false, true)");
+  const AggregateIndex playlists(kPlaylists);
+  EXPECT_EQ(recount_.recount(playlists, KeySet{.listed = {{"4"}}}, kPatience, nullptr).corrected,
+            1U);
+  EXPECT_EQ(recount_.recount(playlists, {}, kPatience, nullptr).corrected, 1U);
+  EXPECT_EQ(sql("select playlist_id, is_album from public.aggregate_playlist order by 1"),
+            "4|t,5|f,6|null");
+  EXPECT_EQ(recount_.recount(playlists, {}, kPatience, nullptr).corrected, 0U);
+  EXPECT_THAT(drop_all(), IsEmpty());
+}
+
 TEST_F(StoreRecount, ABatchKeepsTheTurnUntilItIsDone) {
   settle();
   PgConnection batch(options());

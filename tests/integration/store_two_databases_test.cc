@@ -88,6 +88,10 @@ TEST_F(TwoDatabases, WhatIsLookedUpIsReadWhereItsTableIs) {
   sql("update public.aggregate_playlist set save_count = 5 where playlist_id = 4");
   recount_.recount(AggregateIndex(kPlaylists), KeySet{}, std::chrono::milliseconds(2'000), nullptr);
   EXPECT_EQ(sql("select * from public.aggregate_playlist where playlist_id = 4"), "4|f|0|0");
+  sql("update public.aggregate_playlist set is_album = null where playlist_id = 5");
+  recount_.recount(AggregateIndex(kPlaylists), KeySet{}, std::chrono::milliseconds(2'000), nullptr);
+  EXPECT_EQ(sql("select * from public.aggregate_playlist order by 1"),
+            "4|f|0|0,5|f|0|0,6|null|0|0");
 }
 
 TEST_F(TwoDatabases, AFenceIsNotStoredBeforeWhatItCountedIsOnTheSourcesDisk) {
