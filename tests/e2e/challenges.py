@@ -16,6 +16,7 @@ from ops.stack import wait_until
 import past
 from chain import Load
 from kills import is_stopped
+from recounts import calm
 from replays import replay
 from world import DRAIN_S_MAX, PARTITIONS, PATIENCE_S, REPO, demand
 
@@ -64,6 +65,7 @@ def _finish(world, load, grown=False):
         load.abandon()
     world.wait_streamed()
     world.wait_applied()
+    calm(world)
     world.wait_recounted()
 
     def derived():

@@ -9,7 +9,7 @@ from ops.stack import wait_until
 from browser import Browser
 from chain import Load
 from recounts import calm, recount
-from world import PATIENCE_S, REPO, demand
+from world import CALM_S, PATIENCE_S, REPO, demand
 
 sys.path.insert(0, os.path.join(REPO, "ops", "docs"))
 
@@ -84,11 +84,12 @@ def watch(world, load, page, first, second):
     world.wait_streamed()
     world.wait_applied()
     calm(world)
-    world.wait_recounted()
+    world.wait_recounted(CALM_S)  # what is made wrong next, the command finds and no other pass
 
     (user,), = world.sql("select user_id from aggregate_user order by follower_count desc limit 1")
     world.sql("update aggregate_user set follower_count = follower_count + %s where user_id = %s", (DRIFT, user))
     recount(world, "--full")
+    world.wait_recounted()  # the command has begun the schedule anew, and drift is told when its fences have gone
     page.wait("the drift", lambda: "Drift was found" in page.text("#verdict"), PATIENCE_S)
     row = page.text("#drift-rows")
     demand("public.aggregate_user.follower_count" in row and f"-{DRIFT}" in row, f"the drift is shown as {row!r}")
@@ -99,7 +100,6 @@ def watch(world, load, page, first, second):
 
     names, known = served_names(first), set(metrics_reference.catalogue())
     demand(names <= known, f"served, and not in ops/docs/METRICS.md: {names - known}")
-    calm(world)  # the command has begun the schedule anew
     verified = world.verify(drift=[("public.aggregate_user", "follower_count", str(user), -DRIFT)])
     first.kill9()
     page.wait("that the member is gone", lambda: "does not answer" in page.text("#verdict"))

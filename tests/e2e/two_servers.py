@@ -13,7 +13,7 @@ from ops.stack import wait_until
 from browser import Browser
 from chain import Load
 from recounts import ALWAYS_MS, calm, figures, passes
-from world import PATIENCE_S, REPO, TABLES, demand
+from world import CALM_S, PATIENCE_S, REPO, TABLES, demand
 
 AGGREGATES = ("aggregate_user", "aggregate_track", "aggregate_playlist")
 
@@ -110,7 +110,7 @@ def two_servers(world):
         world.wait_streamed()
         world.wait_applied()
         calm(world)
-        world.wait_recounted()
+        world.wait_recounted(CALM_S)  # so that no pass comes before verify below
         copy_cells_to_the_rows(world)
         proven = world.verify()
         (apart,), = world.sql("select count(*) from aggregate_user where follower_count > 0")

@@ -33,7 +33,8 @@ PATIENCE_S = 120     # for what takes a moment, on a machine that is slow; past 
 DRAIN_S_MAX = 180    # for what takes seconds
 COMMAND_S_MAX = 180
 SESSION_MS = 4000    # a killed member's partitions wait so long for their new owner
-SILENCE_MS = 500
+SILENCE_MS = 2_000   # a producer that gets no CPU is silent, too
+CALM_S = 2.0         # between finding a pass due and beginning it, at most, when batches don't hold the turn
 PRODUCERS_MS = 4000  # Connect's producer looks at the topics each second here
 EVIDENCE_BYTES_MAX = 64 << 20
 NEXT_XID = (1 << 32) - 600_000  # so that ids come again while scenarios run
@@ -115,6 +116,7 @@ class World:
         # leave nothing to the stream. They count without a recounter.
         self.recounted = False
         self.pass_every_ms = 3_600_000
+        self.calm = False            # wait_recounted() keeps passes from beginning
         self.rows = stack.postgres   # the server of the watched tables and of Debezium's slot
         self.cells = stack.postgres  # the server of the cells and of Tidemark's state
         self.standbys = {}           # of servers of the world's own, by server
@@ -322,16 +324,29 @@ listen = "127.0.0.1:{port}"
         wait_until(done("select not exists (select from tidemark.fences where id <= %s)", newest), DRAIN_S_MAX,
                    "what the recounts saw has arrived")
 
-    def wait_recounted(self):
-        """Until nothing is suspect and all that recounts saw has arrived."""
+    def wait_recounted(self, for_s=0.0):
+        """Until nothing is suspect and all that recounts saw has arrived. In a calm world: until that has been so for
+        `for_s`, without a pass, as who found one due before the calm still begins it, and the schedule with it.
+        """
+        since = time.monotonic()
+
         def left():
             (row,), = self.sql("select row(" + ", ".join(f"(select count(*) from tidemark.{table})" for table in
                                ("suspects", "suspect_ranges", "fences")) + ")::text")
             return row
 
+        def no_pass():
+            begun = self.sql("update tidemark.turn set pass_at = 'infinity' where pass_at is distinct from 'infinity'"
+                             " returning 1")
+            return not begun and not self.sql("select 1 from tidemark.passes where ended_at is null")
+
         def settled():
+            nonlocal since
             self.check_members()
-            return left() == "(0,0,0)"
+            if (self.calm and not no_pass()) or left() != "(0,0,0)":
+                since = time.monotonic()
+                return False
+            return time.monotonic() - since >= for_s
         try:
             wait_until(settled, DRAIN_S_MAX, "nothing suspect and no fence outstanding")
         except StackError as error:
