@@ -272,6 +272,11 @@ TEST_F(PostgresDoctor, ABigTableThatIsReadAsAWholeForOneKey) {
 
 TEST_F(PostgresDoctor, TooFewConnectionsAreLeft) {
   sql("alter role tidemark_run connection limit 5");
+  // Sessions end a moment after their clients have.
+  const auto until = std::chrono::steady_clock::now() + std::chrono::seconds(60);
+  while (sql("select count(*) from pg_stat_activity where usename = 'tidemark_run'") != "0") {
+    ASSERT_LT(std::chrono::steady_clock::now(), until);
+  }
   EXPECT_THAT(found("connections"),
               ElementsAre("connections: 4 of 5 connections are left, by the connection "
                           "limit of role tidemark_run"));

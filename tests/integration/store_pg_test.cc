@@ -45,7 +45,9 @@ TEST_F(PgTest, SessionDoesNotDependOnTheDatabasesDefaults) {
   sql("alter database " + sql("select quote_ident(current_database())") +
       " set timezone = 'Europe/Berlin'");
   sql("alter database " + sql("select quote_ident(current_database())") + " set jit = on");
-  PgConnection fresh(options());
+  PgOptions usual;
+  usual.connection = dsn_;
+  PgConnection fresh(usual);
   PgTransaction transaction(fresh);
   const SqlResult row = transaction.run_sql(
       {"probe", ""},

@@ -97,13 +97,17 @@ TEST_F(TwoDatabases, WhatIsLookedUpIsReadWhereItsTableIs) {
 TEST_F(TwoDatabases, AFenceIsNotStoredBeforeWhatItCountedIsOnTheSourcesDisk) {
   settle();
   rows_sql("set synchronous_commit = off");
-  const Change change = follow(1, 7);
-  ASSERT_EQ(rows_sql("select pg_current_wal_flush_lsn() - '0/0' <= " +
-                     std::to_string(change.position->lsn.value)),
-            "t")
-      << "the source wrote its log by itself: this shows nothing";
+  // One that the source has put to its disk by itself shows nothing.
+  std::string on_disk = "t";
+  int follows = 0;
+  while (on_disk == "t" && follows < 20) {
+    const Change change = follow(++follows, 7);
+    on_disk = rows_sql("select pg_current_wal_flush_lsn() - '0/0' > " +
+                       std::to_string(change.position->lsn.value));
+  }
+  ASSERT_EQ(on_disk, "f");
   recount_all();
-  EXPECT_EQ(sql(kFollowers), "7|1");
+  EXPECT_EQ(sql(kFollowers), "7|" + std::to_string(follows));
   const std::string flushed = rows_sql("select pg_current_wal_flush_lsn() - '0/0'");
   EXPECT_EQ(sql("select bool_and(inserted <= " + flushed + ") from tidemark.fences"), "t");
 }

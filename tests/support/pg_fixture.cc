@@ -139,6 +139,9 @@ void StoreTest::await_blocked(PgTransaction& holder, int backend_pid) {
 PgOptions StoreTest::options() const {
   PgOptions options;
   options.connection = dsn_;
+  // Who waits for the test's own transaction does so however slowly the test comes to its end.
+  options.lock_timeout = kAwaitMax;
+  options.idle_in_transaction_timeout = kAwaitMax;
   return options;
 }
 
@@ -149,10 +152,7 @@ PgOptions StoreTest::options_as(const std::string& role) const {
 }
 
 PgStoreOptions StoreTest::store_options() const {
-  PgStoreOptions store{options(), "counters", "member-1", false};
-  // Who waits for the test's own transaction does so however slowly the test comes to its end.
-  store.pg.lock_timeout = kAwaitMax;
-  return store;
+  return {options(), "counters", "member-1", false};
 }
 
 void StoreTest::migrate_small() { migrate({options(), "counters", ""}, declaration_); }
