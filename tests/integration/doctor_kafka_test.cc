@@ -118,9 +118,11 @@ TEST_F(KafkaDoctorTest, ATopicThatKeepsTooLittleAndRecordsThatWaitInIt) {
 }
 
 TEST_F(KafkaDoctorTest, ABrokerThatCannotBeAskedForSettingsIsToldAndTheRestIsLookedAt) {
-  settings_ = read_topic_settings;
+  settings_ = [](const KafkaOptions& options, std::chrono::milliseconds) {
+    return read_topic_settings(options, kShortly);
+  };
   stored_[0].offset = Offset(7);
-  const std::vector<std::string> lines = found(kShortly);
+  const std::vector<std::string> lines = found();
   ASSERT_EQ(lines.size(), 2U);
   EXPECT_THAT(lines[0], HasSubstr("topic settings: kafka: group counters: can't ask for the "
                                   "topics' configuration"));

@@ -94,6 +94,8 @@ class Member {
     return lines;
   }
   const std::vector<bool>& reachable() const { return reachable_; }
+  // On a busy machine an outage may be told more than once.
+  bool is_reachable_again() const { return reachable_.size() >= 2 && reachable_.back(); }
 
  private:
   Progress& progress_;
@@ -161,6 +163,7 @@ TEST(KafkaGroup, NothingFlowsUntilAssign) {
   kafka.produce_numbers("wait", 0, 0, 10);
   KafkaOptions options;
   options.properties = kafka.properties("group");
+  options.properties.emplace_back("session.timeout.ms", "60000");  // no stall throws it out
   options.topics = {"wait"};
   KafkaSource source(std::move(options));
   const auto next = [&](milliseconds patience) {
@@ -287,7 +290,7 @@ TEST(KafkaGroup, BrokersDownAndUpAgain) {
   EXPECT_TRUE(member.reachable().empty());
 
   kafka.set_down();
-  ASSERT_TRUE(until({&member}, [&] { return member.reachable().size() == 1; })) << member.log();
+  ASSERT_TRUE(until({&member}, [&] { return !member.reachable().empty(); })) << member.log();
   EXPECT_FALSE(member.reachable()[0]);
   // Longer than the patience with refused log-ins: a broker that is down is never an error.
   const auto later = Steady::now() + milliseconds(3'000);
@@ -298,9 +301,8 @@ TEST(KafkaGroup, BrokersDownAndUpAgain) {
   kafka.produce_numbers("outage", 0, 0, 1'000);
   kafka.produce_numbers("outage", 1, 0, 1'000);
   ASSERT_TRUE(until({&member}, [&] {
-    return total(progress) == 4'000 && member.reachable().size() == 2;
+    return total(progress) == 4'000 && member.is_reachable_again();
   })) << member.log();
-  EXPECT_TRUE(member.reachable()[1]);
 
   EXPECT_LT(member.lines_of_trouble(), 15) << member.log();
 }
@@ -319,9 +321,8 @@ TEST(KafkaGroup, OnlyABrokersAnswerEndsAnOutage) {
   EXPECT_THAT(member.reachable(), testing::ElementsAre(false)) << member.log();
   kafka.set_up();
   ASSERT_TRUE(until({&member}, [&] {
-    return member.reachable().size() == 2 && total(progress) == 2'000;
+    return member.is_reachable_again() && total(progress) == 2'000;
   })) << member.log();
-  EXPECT_TRUE(member.reachable()[1]);
 }
 
 TEST(KafkaGroup, ClosingIsBoundedWhileTheBrokersAreDown) {

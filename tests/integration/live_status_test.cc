@@ -3,6 +3,7 @@
 
 #include <gmock/gmock.h>
 
+#include <algorithm>
 #include <chrono>
 #include <memory>
 #include <string>
@@ -18,6 +19,11 @@ using ::testing::Contains;
 using ::testing::HasSubstr;
 using ::testing::Not;
 
+using Steady = std::chrono::steady_clock;
+
+constexpr std::chrono::seconds kPatience{60};
+constexpr int kMore = 6;  // records from one try to the next
+
 class LiveStatusTest : public StoreTest {
  protected:
   LiveStatusTest() { kafka_.create_topic("t", 1); }
@@ -32,6 +38,32 @@ class LiveStatusTest : public StoreTest {
   }
   void apply(Epoch epoch, std::int64_t from, std::int64_t to) {
     store_->apply(DeltaBuilder(declaration_).advance(epoch, from, to).build());
+  }
+  // Lines of a look; none when Postgres needed longer for it than it is given, on a busy machine.
+  static std::vector<std::string> look(LiveStatus& status) {
+    try {
+      return status.look();
+    } catch (const WorldError&) {
+      return {};
+    }
+  }
+  static bool shows_lag(const std::vector<std::string>& lines) {
+    return std::ranges::any_of(lines, [](const std::string& line) {
+      return line.starts_with("lag ") && line.find("not known") == std::string::npos;
+    });
+  }
+  static bool is_current(const std::vector<std::string>& lines) {
+    return !lines.empty() && std::ranges::none_of(lines, [](const std::string& line) {
+      return line.find("NO LOOK") != std::string::npos;
+    });
+  }
+  // The first one for which Postgres had the time.
+  static std::vector<std::string> current_look(LiveStatus& status) {
+    const auto until = Steady::now() + kPatience;
+    while (true) {
+      std::vector<std::string> lines = look(status);
+      if (is_current(lines) || Steady::now() > until) return lines;
+    }
   }
   // One that the database serves no more.
   void lose_database() {
@@ -56,17 +88,26 @@ TEST_F(LiveStatusTest, ShowsLagAndRatesFromItsSecondLookOn) {
   migrate_small();
   store_ = std::make_unique<PgStore>(declaration_, store_options());
   const Epoch epoch = claim_one(*store_);
-  kafka_.produce_numbers("t", 0, 0, 9);
-  apply(epoch, -1, 2);
-  LiveStatus status(live_options());
-  std::vector<std::string> lines = status.look();
-  EXPECT_THAT(lines, Contains("lag           7 records"));
-  EXPECT_THAT(lines, Contains("applied       - records/s"));
-  EXPECT_THAT(lines.back(), HasSubstr("member-1"));
-  apply(epoch, 2, 8);
-  lines = status.look();
-  EXPECT_THAT(lines, Contains(HasSubstr("lag           1 records, shrinking by ")));
-  EXPECT_THAT(lines, Not(Contains("applied       - records/s")));
+  std::int64_t next = 2;
+  apply(epoch, -1, next);
+  kafka_.produce_numbers("t", 0, 0, 3);
+  std::vector<std::string> first;
+  std::vector<std::string> second;
+  // Each look may take a second only, which a busy machine may not have: then again.
+  const auto until = Steady::now() + kPatience;
+  do {
+    kafka_.produce_numbers("t", 0, 0, kMore);
+    LiveStatus status(live_options());
+    first = look(status);
+    apply(epoch, next, next + kMore);
+    next += kMore;
+    second = look(status);
+  } while (!(shows_lag(first) && shows_lag(second) && is_current(second)) && Steady::now() < until);
+  EXPECT_THAT(first, Contains("lag           7 records"));
+  EXPECT_THAT(first, Contains("applied       - records/s"));
+  EXPECT_THAT(first, Contains(HasSubstr("member-1")));
+  EXPECT_THAT(second, Contains(HasSubstr("lag           1 records, shrinking by ")));
+  EXPECT_THAT(second, Not(Contains("applied       - records/s")));
 }
 
 TEST_F(LiveStatusTest, ADatabaseThatIsLostIsToldAndFoundAgain) {
@@ -77,7 +118,7 @@ TEST_F(LiveStatusTest, ADatabaseThatIsLostIsToldAndFoundAgain) {
   store_ = std::make_unique<PgStore>(declaration_, store_options());
   apply(claim_one(*store_), -1, 42);
   LiveStatus status(live_options());
-  status.look();
+  ASSERT_TRUE(is_current(current_look(status)));
   lose_database();
   for (int i = 0; i < 2; ++i) {
     const std::vector<std::string> lines = status.look();
@@ -85,7 +126,7 @@ TEST_F(LiveStatusTest, ADatabaseThatIsLostIsToldAndFoundAgain) {
     EXPECT_THAT(lines.back(), HasSubstr("            42 ")) << "the last figures";
   }
   find_database();
-  EXPECT_THAT(status.look(), Not(Contains(HasSubstr("NO LOOK"))));
+  EXPECT_TRUE(is_current(current_look(status)));
 }
 
 TEST_F(LiveStatusTest, WithoutKafkaItShowsWhatPostgresSays) {
@@ -94,7 +135,7 @@ TEST_F(LiveStatusTest, WithoutKafkaItShowsWhatPostgresSays) {
   apply(claim_one(*store_), -1, 42);
   LiveStatus status(live_options());
   kafka_.set_down();
-  const std::vector<std::string> lines = status.look();
+  const std::vector<std::string> lines = current_look(status);
   EXPECT_THAT(lines, Contains(HasSubstr("lag           not known: kafka: ")));
   EXPECT_THAT(lines.back(), HasSubstr("            42 "));
 }

@@ -11,7 +11,7 @@
 namespace tidemark {
 namespace {
 
-constexpr int kFlushTimeoutMs = 30'000;
+constexpr int kFlushTimeoutMs = 120'000;
 
 struct Destroy {
   void operator()(rd_kafka_t* client) const noexcept { rd_kafka_destroy(client); }
