@@ -2,8 +2,11 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <unistd.h>
 
+#include <filesystem>
 #include <fstream>
+#include <string>
 
 namespace tidemark {
 namespace {
@@ -12,20 +15,28 @@ using ::testing::AllOf;
 using ::testing::HasSubstr;
 using ::testing::Not;
 
-Config::Http in_file(const std::string& text) {
-  const std::filesystem::path file = ::testing::TempDir() + "tidemark-token";
-  std::ofstream(file) << text;
-  Config::Http http;
-  http.token_file = file;
-  return http;
-}
+class Token : public ::testing::Test {
+ protected:
+  ~Token() override { std::filesystem::remove(file_); }
 
-TEST(Token, IsWhatTheFileHoldsWithoutItsLastLineBreak) {
+  Config::Http in_file(const std::string& text) {
+    std::ofstream(file_) << text;
+    Config::Http http;
+    http.token_file = file_;
+    return http;
+  }
+
+  // Tests are processes side by side.
+  const std::filesystem::path file_ =
+      ::testing::TempDir() + "tidemark-token-" + std::to_string(::getpid());
+};
+
+TEST_F(Token, IsWhatTheFileHoldsWithoutItsLastLineBreak) {
   EXPECT_EQ(read_token(in_file("0123456789abcdef\n")), "0123456789abcdef");
   EXPECT_EQ(read_token({}), "") << "none is demanded on this machine";
 }
 
-TEST(Token, OneThatCouldBeGuessedOrNeverBeSentIsRefusedAndNotTold) {
+TEST_F(Token, OneThatCouldBeGuessedOrNeverBeSentIsRefusedAndNotTold) {
   for (const std::string token : {"", "\n", "hush", "0123456789abcde", "0123456789 abcdef",
                                   "0123456789abcdef\n0123456789abcdef", "0123456789abcdé"}) {
     try {
@@ -38,7 +49,7 @@ TEST(Token, OneThatCouldBeGuessedOrNeverBeSentIsRefusedAndNotTold) {
   }
 }
 
-TEST(Token, AFileThatIsNotThereIsNamed) {
+TEST_F(Token, AFileThatIsNotThereIsNamed) {
   Config::Http http;
   http.token_file = "/nowhere/token";
   try {

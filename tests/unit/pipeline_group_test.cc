@@ -110,7 +110,7 @@ TEST_F(PipelineGroup, OlderRecordsAfterAnAssignmentAreDropped) {
   auto first = started();
   until_caught_up(*first);
   FakeSource same_records = source;
-  first->pipeline->drain(std::chrono::seconds(20));
+  first->pipeline->drain(kPatience);
   source = same_records;
   like("b", 5);
   source.redeliver_before_start(6);
@@ -142,7 +142,7 @@ TEST_F(PipelineGroup, DrainAppliesWhatIsInHandAndLeavesTheRest) {
   like("a", 3);
   until(*first, [&] { return source.delivered() == 7; });
   std::jthread releaser([&] { first->store().release(); });
-  first->pipeline->drain(std::chrono::seconds(20));
+  first->pipeline->drain(kPatience);
   EXPECT_TRUE(source.closed());
   EXPECT_EQ(likes("a"), 4);
   EXPECT_EQ(database.progress(at(0)).next, Offset(4));
