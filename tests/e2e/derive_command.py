@@ -1,5 +1,6 @@
 """`tidemark derive`: what it refuses, whom it marks, and that it can be stopped. No member runs: nothing is derived."""
 
+import contextlib
 import signal
 import subprocess
 
@@ -8,7 +9,7 @@ from ops.stack import wait_until
 from world import COMMAND_S_MAX, PATIENCE_S, demand
 
 USERS = 30_000     # a walk of six steps
-STEP_S = 0.8       # a step is slowed down to this, to be stopped in its midst
+STEP_S = 0.2       # a step is slowed down to this
 CHECKPOINT = "challenges:m:last_blocknumber"
 MARKS = "select user_id, array_to_string(rules, '+') from tidemark.dirty order by 1"
 
@@ -69,21 +70,20 @@ def _stopped(world):
     world.sql("insert into blocks select 'b' || n, n from generate_series(51, 250) n")
     world.sql("insert into user_events (user_id, is_mobile_user, is_current, blocknumber) "
               f"select n, true, true, 51 + n % 200 from generate_series(100, {USERS + 99}) n")
-    world.sql("create function public.e2e_slow() returns trigger language plpgsql as $$ begin"
-              f" perform pg_catalog.pg_sleep({STEP_S}); return null; end $$")
-    world.sql("create trigger e2e_slow after insert on tidemark.dirty for each statement execute function public.e2e_slow()")
+    holder = world.held_after_first("insert on tidemark.dirty", "select from tidemark.dirty", STEP_S)
     command = [world.binaries.plain, "derive", "--rule", "m", "--all", "--config",
                world.write_config("cli", world.stack.free_port())]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL,
-                          text=True) as process:
+                          text=True) as process, contextlib.closing(holder):
         wait_until(lambda: world.sql(MARKS + " limit 1") or process.poll() is not None, PATIENCE_S, "the first step")
         process.send_signal(signal.SIGINT)
+        holder.close()
         out, err = process.communicate(timeout=COMMAND_S_MAX)
     demand(process.returncode == 75 and "and stopped" in out, f"ended with {process.returncode}: {out}{err}")
     (marked,), = world.sql("select count(*) from tidemark.dirty")
     demand(0 < marked < USERS, f"{marked} users are marked")
     demand(f"rule m: {marked} users marked" in out, f"it says other than the {marked} that are stored: {out}")
-    world.sql("drop trigger e2e_slow on tidemark.dirty")
+    world.let_go()
     _derive(world, "--rule", "m", "--all")
     (total,), = world.sql("select count(*) from tidemark.dirty")
     demand(total == USERS + 6, f"{total} of {USERS + 6} users are marked after another run")

@@ -18,7 +18,6 @@ DRIFT = 5
 BESIDE = 990_001         # a user above the load's
 SLICES_MORE = 10
 PAST_MIN = 50            # records of a partition
-PATIENT_MS = 60_000     # a session that outlives whatever its member waits for; no longer than max.poll.interval.ms
 
 
 @contextlib.contextmanager
@@ -167,12 +166,14 @@ def drift_by_hand(world):
 
 def tells_of_drift(world):
     """The metric, and a line of the log with its size: each once, of all members together."""
-    wait_until(lambda: sum(member.metric("tidemark_drift_rows_total") for member in world.members) == 1, PATIENCE_S,
-               "the metric of drift")
-    lines = []
-    for member in world.members:
-        with open(member.log, encoding="utf-8", errors="replace") as log:
-            lines += [line for line in log if "another reason than lag" in line]
+    def told():
+        lines = []
+        for member in world.members:
+            with open(member.log, encoding="utf-8", errors="replace") as log:
+                lines += [line for line in log if "another reason than lag" in line and line.endswith("\n")]
+        return lines
+    wait_until(lambda: world.total("tidemark_drift_rows_total") == 1, PATIENCE_S, "the metric of drift")
+    lines = wait_until(told, PATIENCE_S, "the log's line of drift")
     demand(len(lines) == 1 and f"public.aggregate_user.follower_count was {-DRIFT} off" in lines[0],
            f"the logs say of drift: {lines}")
 
@@ -233,14 +234,14 @@ def connect_killed(world):
 def odd_changes(world):
     """REPLICA IDENTITY DEFAULT, TRUNCATE and a transaction left open: what proves nothing is recounted."""
     with recounting(world, 27, pass_every_ms=3_600_000) as load:
-        world.sql("alter table follows replica identity default")
-        world.sql("update reposts set is_delete = not is_delete where user_id % 3 = 0 and is_current")
-        world.sql("delete from follows where follower_user_id % 7 = 0")
-        world.sql("truncate saves")
+        world.insist("alter table follows replica identity default")
+        world.insist("update reposts set is_delete = not is_delete where user_id % 3 = 0 and is_current")
+        world.insist("delete from follows where follower_user_id % 7 = 0")
+        world.insist("truncate saves")
         load.run.hold_open()
         time.sleep(2)
         load.run.release()
-        world.sql("alter table follows replica identity full")
+        world.insist("alter table follows replica identity full")
         drained = finish_load(world, load)
         return f"{figures(world)}; {drained}"
 
@@ -274,8 +275,7 @@ def records_lost(world):
                                             world.client.end_offsets(topic)})
         for member in world.members:
             member.start()
-        wait_until(lambda: sum(member.metrics().get("tidemark_data_loss_total", 0) for member in world.members
-                               if member.is_live()) >= 1, PATIENCE_S, "the loss is noticed")
+        wait_until(lambda: world.total("tidemark_data_loss_total") >= 1, PATIENCE_S, "the loss is noticed")
         counts = load.finish()
         world.wait_streamed()
         world.wait_applied()

@@ -18,7 +18,7 @@ from world import COMMAND_S_MAX, PATIENCE_S, demand
 
 SELDOM_MS = 3_600_000    # no pass comes to a replay's help
 WRONG = 5
-BATCH_S = 1.0            # a replay's batches are slowed down to this, to be stopped in its midst
+BATCH_S = 1.0            # a replay's batches are slowed down to this, so that it says how long it takes
 BATCHES_RECORDS = 6_000  # several of its batches
 
 
@@ -81,17 +81,16 @@ def stopped_and_resumed(world):
     with recounting(world, 33, pass_every_ms=SELDOM_MS) as load:
         wrong = make_wrong(world)
         world.wait_records(BATCHES_RECORDS)
-        world.sql("create function public.e2e_slow() returns trigger language plpgsql as $$ begin"
-                  f" perform pg_catalog.pg_sleep({BATCH_S}); return null; end $$")
-        world.sql("create trigger e2e_slow after update on tidemark.replays execute function public.e2e_slow()")
         path = world.write_config("cli", world.stack.free_port())
         command = [world.binaries.plain, "replay", "--from", "beginning", "--config", path]
         screen = Terminal()
+        holder = world.held_after_first("update on tidemark.replays", "select from tidemark.replays where next_offset > 0", BATCH_S)
         with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=screen.side, stdin=subprocess.DEVNULL,
-                              text=True) as process:
+                              text=True) as process, contextlib.closing(holder):
             wait_until(lambda: (read_of(world) > 0 and " left" in screen.shown()) or process.poll() is not None, PATIENCE_S,
                        "the replay's first batch, and on the terminal how long it still takes")
             process.send_signal(signal.SIGINT)
+            holder.close()
             begin = time.monotonic()
             out, _ = process.communicate(timeout=COMMAND_S_MAX)
             seconds = time.monotonic() - begin
@@ -99,7 +98,7 @@ def stopped_and_resumed(world):
         demand(re.search(r"\r\x1b\[K[\d.]+ % of \d+ offsets, \d+ records/s, .+ left;", screen.shown()), screen.shown())
         stopped_at = read_of(world)
         demand(stopped_at > 0, "what was read before is forgotten")
-        world.sql("drop trigger e2e_slow on tidemark.replays")
+        world.let_go()
         rest = replay(world, "--from", "beginning")
         demand("going on at" in rest.err, f"it began anew: {rest.err}")
         verified = finish(world, load, wrong)

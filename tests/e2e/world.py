@@ -37,6 +37,7 @@ SILENCE_MS = 2_000   # a producer that gets no CPU is silent, too
 CALM_S = 2.0         # between finding a pass due and beginning it, at most, when batches don't hold the turn
 PRODUCERS_MS = 4000  # Connect's producer looks at the topics each second here
 EVIDENCE_BYTES_MAX = 64 << 20
+HOLD_LOCK = 4711     # none of Tidemark's
 NEXT_XID = (1 << 32) - 600_000  # so that ids come again while scenarios run
 STACK_SETTINGS = {"group.min.session.timeout.ms": "1000"}
 
@@ -228,6 +229,38 @@ listen = "127.0.0.1:{port}"
     def sql(self, text, parameters=None):
         return self.cells.execute(text, parameters, dbname=self.name)
 
+    def insist(self, text):
+        """sql() beside writers that lock the same rows: Postgres may choose it to fail when they wait for each other."""
+        def done():
+            try:
+                self.sql(text)
+                return True
+            except psycopg2.errors.DeadlockDetected:
+                return False
+        wait_until(done, PATIENCE_S, text)
+
+    def held_after_first(self, event, stored, slow_s):
+        """What does `event` is slow from now on. Once `stored` gives a row, the first one goes on, and each that comes after it
+        waits until the connection that this gives is closed. It stays slow until let_go()."""
+        self.sql(f"""
+            create sequence public.e2e_held;
+            create function public.e2e_hold() returns trigger language plpgsql security definer set lock_timeout = 0 as $$
+            begin
+                perform pg_catalog.pg_sleep({slow_s});
+                if exists ({stored}) and pg_catalog.nextval('public.e2e_held') > 1 then
+                    perform pg_catalog.pg_advisory_xact_lock_shared({HOLD_LOCK});
+                end if;
+                return null;
+            end $$;
+            create trigger e2e_hold after {event} for each statement execute function public.e2e_hold()""")
+        holder = self.cells.connect(self.name)
+        with holder.cursor() as cursor:
+            cursor.execute("select pg_advisory_lock(%s)", (HOLD_LOCK,))
+        return holder
+
+    def let_go(self):
+        self.sql("drop function public.e2e_hold cascade; drop sequence public.e2e_held")
+
     def rows_sql(self, text, parameters=None):
         """On the server of the watched tables and of Debezium's slot."""
         return self.rows.execute(text, parameters, dbname=self.name)
@@ -269,6 +302,13 @@ listen = "127.0.0.1:{port}"
     def lag(self, ends):
         applied = self.applied()
         return sum(max(0, end - max(0, applied.get(where, 0))) for where, end in ends.items())
+
+    def total(self, name, *members):
+        """A metric of these members together, or of all; -1 when one of them doesn't answer."""
+        try:
+            return sum(member.metric(name) for member in members or self.members)
+        except StackError:
+            return -1
 
     def fenced(self):
         """Batches that living members dropped as another owner had moved on."""
