@@ -3,6 +3,7 @@
 import base64
 import json
 import os
+import select
 import shutil
 import subprocess
 import tempfile
@@ -120,7 +121,10 @@ class Browser:
             return said["result"]
 
     def _next(self):
+        deadline = time.monotonic() + ANSWER_S_MAX
         while b"\0" not in self._rest:
+            if not select.select([self._in], [], [], max(0, deadline - time.monotonic()))[0]:
+                raise StackError(f"chromium says nothing for {ANSWER_S_MAX} s")
             part = os.read(self._in, 1 << 20)
             if not part:
                 raise StackError("chromium ended; is it installed (ops/setup --test)?")

@@ -28,7 +28,7 @@ def lost_commits(world, recording):
     lost = sum(reply == "COMMIT" for reply in replies)
     demand((replies.count(""), lost) == (count - count // 2, count // 2), f"the proxy cut {replies}")
     # The batch whose reply was lost is tried again, and must find that it is there already.
-    wait_until(lambda: member.metric("tidemark_fenced_batches_total") >= lost, PATIENCE_S, "lost replies are fenced")
+    wait_until(lambda: world.total("tidemark_fenced_batches_total", member) >= lost, PATIENCE_S, "lost replies are fenced")
     fenced = int(member.metric("tidemark_fenced_batches_total"))
     demand(fenced == lost, f"{fenced} batches fenced after {lost} lost replies")
     return f"{replies.count('')} COMMITs and {lost} replies lost, {fenced} batches fenced; {world.verify()}"

@@ -21,7 +21,7 @@ def _applied_part(world, recording):
 
 def _expect_loss(world, member, topic):
     """The loss is in the log, the metric, `status` and the stored suspects; the member lives."""
-    wait_until(lambda: member.is_live() and member.metric("tidemark_data_loss_total") >= 1, PATIENCE_S, "data loss is noticed")
+    wait_until(lambda: world.total("tidemark_data_loss_total", member) >= 1, PATIENCE_S, "data loss is noticed")
     world.wait_applied()
     status = world.status()
     lost = [p for p in status["partitions"] if "data_loss" in p]

@@ -40,7 +40,7 @@ def parked(world, recording):
     shown = world.command("parked", "show", topic, "1", str(rows[2][0])).out
     demand("seven" in shown and rows[2][2] in shown, f"parked show prints {shown}")
     demand(world.command("parked", "show", topic, "0", "0").code == 65, "parked show of nothing is no error")
-    wait_until(lambda: member.metric("tidemark_parked_total") >= len(JUNK), PATIENCE_S, "the metric tells of each")
+    wait_until(lambda: world.total("tidemark_parked_total", member) >= len(JUNK), PATIENCE_S, "the metric tells of each")
     demand(member.metric("tidemark_parked_total") == len(JUNK), "the metric is another number")
     wait_until(member.is_ready, PATIENCE_S, "the member is ready")
     return f"{len(JUNK)} records parked as {sorted({row[1] for row in rows})}; {world.verify()}"

@@ -71,7 +71,7 @@ def shown_source(world, member):
         status, text = member.get("/status")
         source = json.loads(text)["source"] if status == 200 else None
         return source if source and source["active"] else None
-    source = wait_until(seen, 30, "/status shows the source's slot")
+    source = wait_until(seen, PATIENCE_S, "/status shows the source's slot")
     demand(source["slot"] == world.name and "/" in source["confirmed_lsn"] and source["behind_bytes"] >= 0,
            f"/status shows the source as {source}")
     with Browser() as page:
@@ -104,7 +104,7 @@ def two_servers(world):
         shown_source(world, world.members[1])
         before = passes(world)
         wait_until(lambda: passes(world) > before + 1, PATIENCE_S, "passes go on")
-        beside = world.command("verify", "--json")
+        beside = world.command("verify", "--json", "--patience", str(PATIENCE_S))
         demand(beside.code in (0, 75), f"verify ended with {beside.code}: {beside.err}{beside.out[-2000:]}")
         counts = load.finish()
         world.wait_streamed()

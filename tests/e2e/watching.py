@@ -11,12 +11,11 @@ import threading
 
 from ops.stack import wait_until
 
-from world import demand
+from world import PATIENCE_S, demand
 
 COLUMNS, ROWS = 60, 12  # less than it has to say
 ENTER, LEAVE, HOME, CLEAR = "\x1b[?1049h\x1b[?25l", "\x1b[?25h\x1b[?1049l", "\x1b[H", "\x1b[J"
-SHOW_S_MAX = 20
-END_S_MAX = 10
+END_S_MAX = 60
 
 
 class Watch:
@@ -43,7 +42,7 @@ class Watch:
     def wait(self, pattern, what, begin=None):
         """Until it says this behind the beginning; by default, behind all that was said until now."""
         begin = len(self.text) if begin is None else begin
-        wait_until(lambda: re.search(pattern, self.text[begin:], re.MULTILINE), SHOW_S_MAX, f"status --watch shows {what}")
+        wait_until(lambda: re.search(pattern, self.text[begin:], re.MULTILINE), PATIENCE_S, f"status --watch shows {what}")
 
     def hang_up(self):
         """Nobody reads it any more; returns its exit code."""
