@@ -15,7 +15,8 @@ from .process import Process, StackError, wait_until
 _READY_S_MAX = 180
 _RUNNING_S_MAX = 120
 _REST_S_MAX = 60
-_STALE_S_MAX = 20  # after a restart the worker may tell the state before it for so long
+_STALE_S_MAX = 60  # after a restart the worker may tell the state before it for so long
+_TASKS_LEFT = (400, 500)  # what is said of offsets while tasks of a stopped connector still end
 
 _SETTINGS = {
     "group.id": "connect",
@@ -112,7 +113,9 @@ class Connect:
         """As create_connector, of one that is there: it forgets its place in the source, which is another now."""
         steps = (("PUT", "stop", None), ("DELETE", "offsets", None), ("PUT", "config", config), ("PUT", "resume", None))
         for method, step, body in steps:
-            wait_until(lambda: self._taken(method, f"/connectors/{name}/{step}", body), _RUNNING_S_MAX, f"{step} of {name} accepted")
+            busy = _TASKS_LEFT if step == "offsets" else ()
+            wait_until(lambda: self._taken(method, f"/connectors/{name}/{step}", body, busy=busy), _RUNNING_S_MAX,
+                       f"{step} of {name} accepted")
             if step == "stop":
                 wait_until(lambda: (self.status(name) or {}).get("connector", {}).get("state") == "STOPPED", _RUNNING_S_MAX,
                            f"connector {name} stopped")
@@ -124,8 +127,9 @@ class Connect:
                    _RUNNING_S_MAX, f"connector {name} given up")
         wait_until(lambda: self.status(name) is None, _RUNNING_S_MAX, f"end of connector {name}")
 
-    def rest(self, method: str, path: str, body: object = None, absent: tuple[int, ...] = ()):
-        """One REST call; returns the decoded answer, or None for a status code in `absent`."""
+    def rest(self, method: str, path: str, body: object = None, absent: tuple[int, ...] = (),
+             busy: tuple[int, ...] = ()):
+        """One REST call; returns the decoded answer, or None for a status code in `absent`. `busy`: codes that pass."""
         request = urllib.request.Request(
             self.url + path, method=method,
             data=None if body is None else json.dumps(body).encode(),
@@ -138,14 +142,14 @@ class Connect:
             if problem.code in absent:
                 return None
             detail = problem.read().decode("utf-8", "replace")[:2000]
-            kind = _Busy if problem.code == 409 else StackError
+            kind = _Busy if problem.code in (409, *busy) else StackError
             raise kind(f"Connect: {method} {path}: {problem.code} {detail}") from None
 
     def _taken(self, method: str, path: str, body: object = None,
-               absent: tuple[int, ...] = ()) -> bool:
+               absent: tuple[int, ...] = (), busy: tuple[int, ...] = ()) -> bool:
         """One REST call that changes something; False when it is to be made again."""
         try:
-            self.rest(method, path, body, absent)
+            self.rest(method, path, body, absent, busy)
             return True
         except (_Busy, OSError):
             return False

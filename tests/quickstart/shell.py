@@ -8,7 +8,7 @@ import time
 from ops.stack import StackError, warden
 from ops.stack.process import tail
 
-_BLOCK_S_MAX = 120  # one block; past this it hangs
+_BLOCK_S_MAX = 300  # one block; past this it hangs. verify waits for 180 s by itself
 
 
 class Shell:
