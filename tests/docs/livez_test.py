@@ -7,33 +7,37 @@ import unittest
 
 from support import path
 
+PATIENCE_S = 60
 LOOKS = 3  # of a health check, until a container is unhealthy
 
 
 def answering(answer):
     """(address, thread) of a server that takes one connection and sends this; None: it says nothing."""
     listener = socket.create_server(("127.0.0.1", 0))
+    listener.settimeout(PATIENCE_S)
 
     def serve():
-        connection, _ = listener.accept()
-        with listener, connection:
+        with listener:
+            connection, _ = listener.accept()
+        with connection:
+            connection.settimeout(PATIENCE_S)
             connection.recv(4096)
             connection.sendall(answer) if answer is not None else connection.recv(4096)
 
-    thread = threading.Thread(target=serve)
+    thread = threading.Thread(target=serve, daemon=True)
     thread.start()
     return f"127.0.0.1:{listener.getsockname()[1]}", thread
 
 
 def livez(address):
-    return subprocess.run([path("ops/livez"), address], capture_output=True, timeout=60, check=False)
+    return subprocess.run([path("ops/livez"), address], capture_output=True, timeout=PATIENCE_S, check=False)
 
 
 class Livez(unittest.TestCase):
     def asked(self, answer):
         address, thread = answering(answer)
         done = livez(address)
-        thread.join()
+        thread.join(PATIENCE_S)
         self.assertEqual(done.stdout + done.stderr, b"")
         return done.returncode
 
