@@ -34,7 +34,8 @@ KafkaOptions checked(KafkaOptions options) {
 
 }  // namespace
 
-EndOffsets::EndOffsets(KafkaOptions options) : client_(checked(std::move(options)), false) {}
+EndOffsets::EndOffsets(KafkaOptions options)
+    : client_(checked(std::move(options)), LoneUse::kAsk) {}
 
 std::map<std::string, std::int32_t> EndOffsets::partitions(milliseconds timeout) {
   return count_partitions(Steady::now() + timeout);

@@ -17,7 +17,7 @@
 
 namespace tidemark {
 
-// First and next offset that a partition holds.
+// First and next offset that a partition holds; records of open transactions count.
 struct EndOffset {
   TopicPartition where;
   Offset low;

@@ -54,14 +54,14 @@ struct LoneKafkaClient::Callbacks {
   }
 };
 
-LoneKafkaClient::LoneKafkaClient(KafkaOptions options, bool ends_are_events)
+LoneKafkaClient::LoneKafkaClient(KafkaOptions options, LoneUse use)
     : options_(std::move(options)), watch_(options_.auth_patience) {
   throw_when_unusable(validate_kafka_properties(options_.properties));
   KafkaConf conf = make_conf(options_.properties);
-  if (ends_are_events) {
-    TIDEMARK_CHECK(rd_kafka_conf_set(conf.get(), "enable.partition.eof", "true", nullptr, 0) ==
-                   RD_KAFKA_CONF_OK);
-  }
+  const bool reads = use == LoneUse::kRead;
+  TIDEMARK_CHECK(rd_kafka_conf_set(conf.get(), reads ? "enable.partition.eof" : "isolation.level",
+                                   reads ? "true" : "read_uncommitted", nullptr,
+                                   0) == RD_KAFKA_CONF_OK);
   rd_kafka_conf_set_opaque(conf.get(), this);
   rd_kafka_conf_set_error_cb(conf.get(), &Callbacks::error);
   rd_kafka_conf_set_log_cb(conf.get(), &Callbacks::log);

@@ -39,13 +39,18 @@ struct KafkaTrouble {
   std::string_view text;
 };
 
+// What a client beside the group is for. Who asks is told of partitions' ends whatever
+// transactions are open: behind an open one lie records that nobody is given yet. Who reads is
+// given committed records, and where a partition ends as an event.
+enum class LoneUse { kAsk, kRead };
+
 // Reads and asks beside the group: has its group.id, and never joins it. Tells a broker that can't
 // be reached from one that refuses us, as KafkaSource does. Of the callbacks in the options it
 // calls on_log alone. One thread.
 class LoneKafkaClient {
  public:
   // Throws WorldError(kConfig) when properties can't be used. Waits for no broker.
-  LoneKafkaClient(KafkaOptions options, bool ends_are_events);
+  LoneKafkaClient(KafkaOptions options, LoneUse use);
   LoneKafkaClient(const LoneKafkaClient&) = delete;
   LoneKafkaClient& operator=(const LoneKafkaClient&) = delete;
 

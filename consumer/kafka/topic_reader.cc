@@ -25,7 +25,7 @@ TopicReader::TopicReader(KafkaOptions options, std::vector<ReadRange> ranges)
     : ranges_(std::move(ranges)),
       progress_(ranges_.size()),
       left_(ranges_.size()),
-      client_(std::move(options), true) {
+      client_(std::move(options), LoneUse::kRead) {
   std::vector<StartAt> starts;
   for (const ReadRange& range : ranges_) starts.push_back({range.where, range.from});
   slots_.reset(starts);

@@ -74,7 +74,7 @@ KafkaEvent describe(rd_kafka_t* client, std::span<const std::string> topics, int
 
 TopicSettingsMap read_topic_settings(KafkaOptions options, std::chrono::milliseconds timeout) {
   if (options.topics.empty()) return {};
-  LoneKafkaClient client(std::move(options), false);
+  LoneKafkaClient client(std::move(options), LoneUse::kAsk);
   const KafkaQueue queue(rd_kafka_queue_new(client.get()));
   const KafkaEvent event =
       describe(client.get(), client.options().topics, to_timeout_ms(timeout), queue);

@@ -38,6 +38,7 @@ Recounter::Recounter(PgRecount& store, TopicLook topics, RecountObserver& observ
       observer_(observer),
       options_(options),
       backoff_(kRetryFirst, kRetryLongest),
+      empty_tails_(topics_.empty_tails, options.silence),
       thread_([this] { run(); }) {}
 
 Recounter::~Recounter() {
@@ -241,7 +242,10 @@ bool Recounter::arrived(Arrival& arrival) {
   for (StoredOffset& stored : store_.stored_offsets()) {
     applied[std::move(stored.where)] = {stored.next, stored.position};
   }
-  return arrival.complete({Steady::now(), topics_.ends(), Steady::now()}, applied);
+  Arrival::Look look{Steady::now(), topics_.ends(), {}};
+  look.answered = Steady::now();
+  empty_tails_.pass_over(look, applied);
+  return arrival.complete(look, applied);
 }
 
 // Said once for each fence that waits.

@@ -18,6 +18,7 @@
 #include "consumer/core/ports.h"
 #include "consumer/service/arrival.h"
 #include "consumer/service/backoff.h"
+#include "consumer/service/empty_tails.h"
 #include "consumer/service/rehearsal.h"
 #include "consumer/service/slice_sizer.h"
 #include "consumer/service/turn_patience.h"
@@ -25,10 +26,11 @@
 
 namespace tidemark {
 
-// What Kafka says of the topics that are read; both throw WorldError.
+// What Kafka says of the topics that are read; all throw WorldError.
 struct TopicLook {
   std::function<std::vector<TopicEnd>()> ends;                      // of all partitions
   std::function<std::map<std::string, std::int32_t>()> partitions;  // of those that exist
+  EmptyTails::Ask empty_tails;
 };
 
 // What the recounter tells of itself. Called from its thread; must not block.
@@ -115,6 +117,7 @@ class Recounter {
   Steady::time_point look_at_topics_at_{};
   std::optional<Draining> draining_;
   std::optional<Draining> settling_;  // corrections of sweeps, in the same way
+  EmptyTails empty_tails_;
   std::int64_t oldest_fence_ = 0;     // and since when it has been
   Steady::time_point oldest_since_{};
 

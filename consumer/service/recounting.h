@@ -21,6 +21,7 @@ class Recounting {
  private:
   TopicLook look();
 
+  KafkaOptions kafka_;
   EndOffsets end_offsets_;
   PgRecount store_;
   Recounter recounter_;  // last: its thread ends before what it uses

@@ -3,14 +3,15 @@
 One Client belongs to one thread. Every call ends within its timeout and raises StackError then.
 """
 
+import contextlib
 import ctypes
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from ctypes import POINTER, byref, c_char_p, c_int, c_int32, c_int64, c_size_t, c_void_p
 from dataclasses import dataclass
 
-from .process import StackError
+from .process import StackError, wait_until
 
 _TIMEOUT_MS = 30_000  # for a busy machine: a broker answers within milliseconds
 _RETRY_S = 0.05
@@ -79,7 +80,9 @@ def _load():
         getattr(lib, f"rd_kafka_{name}").restype = c_void_p
     lib.rd_kafka_consume.restype = POINTER(_Message)
     lib.rd_kafka_topic_partition_list_add.restype = POINTER(_PartitionEntry)
-    for name in ("err2str", "topic_result_error_string", "event_error_string"):
+    for name in ("init_transactions", "begin_transaction", "abort_transaction"):
+        getattr(lib, f"rd_kafka_{name}").restype = c_void_p
+    for name in ("error_string", "err2str", "topic_result_error_string", "event_error_string"):
         getattr(lib, f"rd_kafka_{name}").restype = c_char_p
     return lib
 
@@ -92,19 +95,20 @@ class Client:
         self._bootstrap = bootstrap
         self._handles: dict[int, c_void_p] = {}
         self._delivery_error = 0
+        self._transactions = 0
         self._on_delivery = _Delivered(self._note_delivery)  # librdkafka keeps a pointer to it
 
     def close(self) -> None:
         """librdkafka 2.0.2 never ends one that read from a topic while it got another leader, or was deleted (seen): it loses a
         reference. So each is destroyed on a thread that may be left to the process's end."""
         for handle in self._handles.values():
-            thread = threading.Thread(target=self._destroy, args=(handle,), daemon=True)
-            thread.start()
-            thread.join(_CLOSE_S)
+            self._end(handle)
         self._handles.clear()
 
-    def _destroy(self, handle: c_void_p) -> None:
-        self._lib.rd_kafka_destroy(handle)
+    def _end(self, handle: c_void_p) -> None:
+        thread = threading.Thread(target=self._lib.rd_kafka_destroy, args=(handle,), daemon=True)
+        thread.start()
+        thread.join(_CLOSE_S)
 
     def __enter__(self) -> "Client":
         return self
@@ -172,7 +176,7 @@ class Client:
                 if target is None:
                     target = c_void_p(lib.rd_kafka_topic_new(handle, record.topic.encode(), None))
                     targets[record.topic] = target
-                self._enqueue(target, record)
+                self._enqueue(handle, target, record)
                 count += 1
                 if count % _POLL_EVERY == 0:
                     lib.rd_kafka_poll(handle, 0)
@@ -183,9 +187,9 @@ class Client:
                 lib.rd_kafka_topic_destroy(target)
         return count
 
-    def _enqueue(self, target: c_void_p, record: Record) -> None:
+    def _enqueue(self, handle: c_void_p, target: c_void_p, record: Record) -> None:
         """A partition that is new is asked for again until it is there."""
-        lib, handle = self._lib, self._handle(_PRODUCER)
+        lib = self._lib
         deadline = time.monotonic() + _TIMEOUT_MS / 1000
         while lib.rd_kafka_produce(
                 target, c_int32(record.partition), _MSG_COPY, record.value,
@@ -240,12 +244,47 @@ class Client:
             lib.rd_kafka_DeleteRecords_destroy(target)
             lib.rd_kafka_topic_partition_list_destroy(offsets)
 
+    @contextlib.contextmanager
+    def transaction(self, records: Iterable[Record]) -> Iterator[None]:
+        """Sends them in a transaction that stays open inside the `with`, and is aborted at its end: its markers are there
+        then. Each call is another producer."""
+        records = list(records)
+        self._transactions += 1
+        handle = self._new_handle(_PRODUCER, {"transactional.id": f"stack-{id(self)}-{self._transactions}",
+                                              "transaction.timeout.ms": "600000"})
+        try:
+            self._check_step("init_transactions", handle, _TIMEOUT_MS)
+            self._check_step("begin_transaction", handle)
+            for record in records:
+                target = c_void_p(self._lib.rd_kafka_topic_new(handle, record.topic.encode(), None))
+                self._enqueue(handle, target, record)
+                self._lib.rd_kafka_topic_destroy(target)
+            self._check(self._lib.rd_kafka_flush(handle, _TIMEOUT_MS), "a flush in a transaction")
+            held = {(one.topic, one.partition): self._range(one.topic, one.partition)[1] for one in records}
+            yield
+            self._check_step("abort_transaction", handle, _TIMEOUT_MS)
+            # Whoever reads committed records alone is told of the open one's place as the end until then.
+            for where, end in held.items():
+                wait_until(lambda: self._range(*where)[1] > end, _TIMEOUT_MS / 1000, f"the marker in {where}")
+        finally:
+            self._end(handle)
+
+    def _check_step(self, step: str, *arguments) -> None:
+        error = getattr(self._lib, f"rd_kafka_{step}")(*arguments)
+        if error:
+            text = self._lib.rd_kafka_error_string(c_void_p(error)).decode()
+            self._lib.rd_kafka_error_destroy(c_void_p(error))
+            raise StackError(f"Kafka: {step}: {text}")
+
     def _note_delivery(self, _handle, message, _opaque) -> None:
         self._delivery_error = self._delivery_error or message.contents.err
 
     def _handle(self, kind: int) -> c_void_p:
-        if kind in self._handles:
-            return self._handles[kind]
+        if kind not in self._handles:
+            self._handles[kind] = self._new_handle(kind, {})
+        return self._handles[kind]
+
+    def _new_handle(self, kind: int, more: dict[str, str]) -> c_void_p:
         lib, error = self._lib, ctypes.create_string_buffer(512)
         conf = c_void_p(lib.rd_kafka_conf_new())
         settings = {"bootstrap.servers": self._bootstrap, "broker.address.family": "v4",
@@ -262,7 +301,7 @@ class Client:
             settings |= {"message.max.bytes": "200000000", "linger.ms": "0",
                          "max.in.flight.requests.per.connection": "1", "delivery.timeout.ms": str(_TIMEOUT_MS)}
             lib.rd_kafka_conf_set_dr_msg_cb(conf, self._on_delivery)
-        for key, value in settings.items():
+        for key, value in (settings | more).items():
             refused = lib.rd_kafka_conf_set(
                 conf, key.encode(), value.encode(), error, c_size_t(512))
             if refused != _CONF_OK:
@@ -270,8 +309,7 @@ class Client:
         handle = lib.rd_kafka_new(kind, conf, error, c_size_t(512))
         if not handle:
             raise StackError(f"librdkafka: {error.value.decode()}")
-        self._handles[kind] = c_void_p(handle)
-        return self._handles[kind]
+        return c_void_p(handle)
 
     def _metadata(self) -> dict[str, int]:
         lib, answer = self._lib, POINTER(_Metadata)()
