@@ -62,6 +62,10 @@ class Feed:
     def left(self):
         return len(self._records) - self._at
 
+    @property
+    def sent_bytes(self):
+        return sum(len(record.key or b"") + len(record.value or b"") for record in self._records[:self._at])
+
     def some(self, share):
         """The next part, as a share of the whole."""
         count = min(self.left, max(1, int(len(self._records) * share)))

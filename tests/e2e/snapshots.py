@@ -16,7 +16,7 @@ from recounts import ALWAYS_MS, figures, finish_load
 from world import PATIENCE_S, demand
 
 PAST_S = 3
-ROW_S = 0.002                 # the snapshot of follows is slowed down to this
+ROW_S = 0.001                 # the snapshot of follows is slowed down to this
 CUT_AT = 300                  # of its rows
 SLOW = {"snapshot.select.statement.overrides": "public.follows",
         "snapshot.select.statement.overrides.public.follows":
